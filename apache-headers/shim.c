@@ -1,0 +1,132 @@
+#include "shim.h"
+#include "ap_release.h"
+#include "http_config.h"
+#include "http_core.h"
+#include "http_log.h"
+#include "http_protocol.h"
+#include "apr_optional.h"
+#include "apr_portable.h"
+
+APLOG_USE_MODULE(wsgi);
+
+int wsgi_shim_is_logged_server(const server_rec *s, int level)
+{
+    return APLOG_MODULE_IS_LEVEL(s, APLOG_MODULE_INDEX, level);
+}
+
+int wsgi_shim_is_logged_request(const request_rec *r, int level)
+{
+    return APLOG_R_MODULE_IS_LEVEL(r, APLOG_MODULE_INDEX, level);
+}
+
+/* No source position: a line of this file would tell the reader nothing. */
+void wsgi_shim_log_server(const server_rec *s, int level, const char *text)
+{
+    ap_log_error_(NULL, 0, APLOG_MODULE_INDEX, level, 0, s, "%s", text);
+}
+
+void wsgi_shim_log_request(const request_rec *r, int level, const char *text)
+{
+    ap_log_rerror_(NULL, 0, APLOG_MODULE_INDEX, level, 0, r, "%s", text);
+}
+
+void wsgi_shim_append(apr_bucket_brigade *bb, apr_bucket *b)
+{
+    APR_BRIGADE_INSERT_TAIL(bb, b);
+}
+
+apr_bucket *wsgi_shim_first(apr_bucket_brigade *bb)
+{
+    return APR_BRIGADE_EMPTY(bb) ? NULL : APR_BRIGADE_FIRST(bb);
+}
+
+int wsgi_shim_is_empty(const apr_bucket_brigade *bb)
+{
+    return APR_BRIGADE_EMPTY(bb);
+}
+
+int wsgi_shim_is_eos(const apr_bucket *b)
+{
+    return APR_BUCKET_IS_EOS(b);
+}
+
+int wsgi_shim_is_metadata(const apr_bucket *b)
+{
+    return APR_BUCKET_IS_METADATA(b);
+}
+
+apr_status_t wsgi_shim_read(apr_bucket *b, const char **data, apr_size_t *len)
+{
+    return apr_bucket_read(b, data, len, APR_BLOCK_READ);
+}
+
+void wsgi_shim_delete(apr_bucket *b)
+{
+    apr_bucket_delete(b);
+}
+
+int wsgi_shim_is_timeup(apr_status_t status)
+{
+    return APR_STATUS_IS_TIMEUP(status);
+}
+
+int wsgi_shim_is_gone(apr_status_t status)
+{
+    return APR_STATUS_IS_ECONNRESET(status) || APR_STATUS_IS_ECONNABORTED(status)
+        || APR_STATUS_IS_EPIPE(status) || APR_STATUS_IS_EOF(status)
+        || APR_STATUS_IS_INCOMPLETE(status) || status == ENOTCONN;
+}
+
+/* mod_ssl's optional function is there in every 2.4; ap_ssl_conn_is_ssl only since 2.4.48. */
+APR_DECLARE_OPTIONAL_FN(int, ssl_is_https, (conn_rec *));
+
+int wsgi_shim_is_tls(conn_rec *c)
+{
+    APR_OPTIONAL_FN_TYPE(ssl_is_https) *is_https = APR_RETRIEVE_OPTIONAL_FN(ssl_is_https);
+    return is_https && is_https(c->master ? c->master : c);
+}
+
+int wsgi_shim_socket(conn_rec *c)
+{
+    apr_os_sock_t descriptor = -1;
+    apr_socket_t *socket = c->master ? NULL : ap_get_conn_socket(c);
+    if (!socket || apr_os_sock_get(&descriptor, socket) != APR_SUCCESS) {
+        return -1;
+    }
+    return descriptor;
+}
+
+int wsgi_shim_passes_authorization(const request_rec *r)
+{
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    return core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON;
+}
+
+int wsgi_shim_wants_current_uri(const request_rec *r)
+{
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    const char *rule = core->cgi_var_rules
+        ? apr_hash_get(core->cgi_var_rules, "REQUEST_URI", APR_HASH_KEY_STRING) : NULL;
+    return rule && !strcmp(rule, "current-uri");
+}
+
+int wsgi_shim_has_content_filter(const request_rec *r)
+{
+    return r->output_filters && r->output_filters->frec
+        && r->output_filters->frec->ftype < AP_FTYPE_PROTOCOL;
+}
+
+int wsgi_shim_is_aborted(const conn_rec *c)
+{
+    return c->aborted != 0;
+}
+
+void wsgi_shim_set_aborted(conn_rec *c)
+{
+    c->aborted = 1;
+}
+
+const char *wsgi_shim_httpd_version(void)
+{
+    return AP_SERVER_BASEREVISION;
+}

@@ -1,0 +1,52 @@
+/* What only C can say: httpd and APR macros as functions. Decides nothing. */
+#ifndef WSGI_SHIM_H
+#define WSGI_SHIM_H
+
+#include "httpd.h"
+#include "http_log.h"
+#include "util_filter.h"
+#include "apr_buckets.h"
+
+/* APLOG_IS_LEVEL and ap_log_*error for the module `wsgi`; `text` is one finished line. */
+int wsgi_shim_is_logged_server(const server_rec *s, int level);
+int wsgi_shim_is_logged_request(const request_rec *r, int level);
+void wsgi_shim_log_server(const server_rec *s, int level, const char *text);
+void wsgi_shim_log_request(const request_rec *r, int level, const char *text);
+
+/* Ring macros. */
+void wsgi_shim_append(apr_bucket_brigade *bb, apr_bucket *b);
+apr_bucket *wsgi_shim_first(apr_bucket_brigade *bb);
+int wsgi_shim_is_empty(const apr_bucket_brigade *bb);
+
+/* Bucket kinds and calls through the type. */
+int wsgi_shim_is_eos(const apr_bucket *b);
+int wsgi_shim_is_metadata(const apr_bucket *b);
+apr_status_t wsgi_shim_read(apr_bucket *b, const char **data, apr_size_t *len);
+void wsgi_shim_delete(apr_bucket *b);
+
+/* APR_STATUS_IS_* take in several numbers. */
+int wsgi_shim_is_timeup(apr_status_t status);
+int wsgi_shim_is_gone(apr_status_t status);
+
+/* The connection is TLS (mod_ssl or another module that answers for it). */
+int wsgi_shim_is_tls(conn_rec *c);
+
+/* The socket of an HTTP/1 connection, or -1. */
+int wsgi_shim_socket(conn_rec *c);
+
+/* Per-directory settings of the core that have no accessor: `CGIPassAuth On`, and
+ * `CGIVar REQUEST_URI current-uri`. */
+int wsgi_shim_passes_authorization(const request_rec *r);
+int wsgi_shim_wants_current_uri(const request_rec *r);
+
+/* The first output filter changes content (mod_deflate, say): a HEAD must then be run as a GET. */
+int wsgi_shim_has_content_filter(const request_rec *r);
+
+/* conn_rec::aborted is a bit-field in some 2.4 releases and a field in others. */
+int wsgi_shim_is_aborted(const conn_rec *c);
+void wsgi_shim_set_aborted(conn_rec *c);
+
+/* AP_SERVER_* as text. */
+const char *wsgi_shim_httpd_version(void);
+
+#endif

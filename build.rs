@@ -1,0 +1,164 @@
+//! Finds httpd, writes the bindings, compiles the shim.
+//!
+//! httpd is found through `apxs` (environment `APXS`, then `apxs`, `apxs2`). bindgen reads
+//! `apache-headers/bindings.h` only; the bindings are never committed, since the tails of httpd's
+//! structs differ between releases.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, exit};
+
+const HTTPD_REMEDY: &str = "Debian and Ubuntu: apt-get install apache2-dev    Fedora and RHEL: dnf install httpd-devel";
+const CLANG_REMEDY: &str =
+    "Debian and Ubuntu: apt-get install libclang-dev    Fedora and RHEL: dnf install clang-devel";
+const CC_REMEDY: &str = "Debian and Ubuntu: apt-get install gcc libc6-dev    Fedora and RHEL: dnf install gcc";
+
+/// What the wrapper uses of httpd, APR and the shim; everything else stays out.
+const FUNCTIONS: &str = "ap_hook_(post_config|child_init|child_stopped|translate_name|handler)\
+    |ap_(check_cmd_context|run_http_scheme|run_generate_log_id|add_version_component|get_brigade|pass_brigade|get_server_name|get_server_name_for_url|get_server_port|get_server_banner\
+    |get_server_built|get_server_description|get_limit_req_body|allow_options|discard_request_body|set_content_type|set_content_length|set_last_modified\
+    |regcomp|regexec|regfree|pregcomp|pregfree|regname|mpm_query|show_mpm|error_log_id|add_common_vars\
+    |bucket_error_create|bucket_eoc_create|parse_strict_length|map_http_request_error|auth_name|auth_type\
+    |document_root|context_prefix|context_document_root|is_initial_req|server_root_relative|state_query\
+    |create_request_pool|log_rid|get_useragent_host|die|exists_config_define|find_token|escape_html2)\
+    |apr_(pool_cleanup_register|pool_cleanup_kill|pool_cleanup_null|pool_userdata_get|pool_userdata_set|palloc|pcalloc|pstrmemdup|pool_create_ex|pool_destroy|pool_initialize\
+    |table_(get|set|setn|add|addn|unset|elts|clear|make)|bucket_(transient|eos|flush|heap|file|pool|immortal)_create\
+    |brigade_(create|cleanup|destroy|length|partition)|os_file_put|file_dup|file_close|strerror|sockaddr_ip_get|initialize|time_now)\
+    |wsgi_shim_.*";
+const TYPES: &str = "module|request_rec|conn_rec|server_rec|command_rec|cmd_parms|apr_table_entry_t|ap_regex_t|ap_regmatch_t|apr_bucket_brigade|apr_bucket|apr_status_t|core_server_config";
+const VARIABLES: &str = "MODULE_MAGIC_.*|OK|DECLINED|DONE|HTTP_.*|APLOG_.*|OR_.*|RSRC_CONF|ACCESS_CONF|EXEC_ON_READ|GLOBAL_ONLY|NOT_IN_.*|APR_HOOK_.*\
+    |APR_SUCCESS|APR_EOF|APR_EGENERAL|AP_FILTER_ERROR|AP_MPMQ_.*|AP_SQ_.*|AP_REG_.*|AP_MAX_REG_MATCH|OPT_EXECCGI|M_.*|AP_REQ_ACCEPT_PATH_INFO|AP_REQ_REJECT_PATH_INFO\
+    |APR_READ|APR_SENDFILE_ENABLED|APR_FOPEN_.*|AP_MODE_.*|apr_bucket_type_.*|ap_server_root|ap_server_conf|ap_unixd_config|AP_FTYPE_.*|ap_filter_type_.*";
+
+fn main() {
+    println!("cargo:rerun-if-changed=apache-headers");
+    for name in ["APXS", "WSGI_DEFAULT_PYTHON"] {
+        println!("cargo:rerun-if-env-changed={name}");
+    }
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let flags = httpd_flags();
+    let bindings = write_bindings(&out, &flags);
+    compile("wsgi_shim", Path::new("apache-headers/shim.c"), &flags, &[]);
+    write_stubs(&out, &bindings);
+    // A process's symbols are httpd's own at run time, so nothing is linked here but the shim; a
+    // misspelt one still fails at LoadModule, since rustc links with BIND_NOW.
+    println!("cargo:rustc-env=WSGI_DEFAULT_PYTHON={}", default_python());
+}
+
+/// Preprocessor flags for httpd's and APR's headers, from apxs and apr-1-config.
+fn httpd_flags() -> Vec<String> {
+    let apxs = find_apxs();
+    let mut flags = vec!["-Iapache-headers".to_owned(), format!("-I{}", query(&apxs, "INCLUDEDIR"))];
+    // Without APR's own flags (_GNU_SOURCE, _LARGEFILE64_SOURCE) fields of off_t size may differ.
+    for config in [query(&apxs, "APR_CONFIG"), query(&apxs, "APU_CONFIG")] {
+        let output = run(&config, &["--cppflags", "--includes"])
+            .or_else(|| run(&config, &["--includes"]))
+            .unwrap_or_else(|| fail(&format!("{config}, named by {apxs}, does not run"), HTTPD_REMEDY));
+        flags.extend(output.split_whitespace().map(str::to_owned));
+    }
+    flags
+}
+
+fn find_apxs() -> String {
+    if let Ok(named) = env::var("APXS") {
+        if run(&named, &["-q", "INCLUDEDIR"]).is_some() {
+            return named;
+        }
+        fail(&format!("APXS={named} does not answer `-q INCLUDEDIR`"), HTTPD_REMEDY);
+    }
+    ["apxs", "apxs2"]
+        .into_iter()
+        .find(|name| run(name, &["-q", "INCLUDEDIR"]).is_some())
+        .unwrap_or_else(|| fail("neither apxs nor apxs2 was found (set APXS to name it)", HTTPD_REMEDY))
+        .to_owned()
+}
+
+fn query(apxs: &str, name: &str) -> String {
+    run(apxs, &["-q", name]).unwrap_or_else(|| fail(&format!("`{apxs} -q {name}` failed"), HTTPD_REMEDY))
+}
+
+fn run(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn write_bindings(out: &Path, flags: &[String]) -> String {
+    let include = &flags[1]["-I".len()..];
+    if !Path::new(include).join("httpd.h").exists() {
+        fail(&format!("httpd.h is not in {include}"), HTTPD_REMEDY);
+    }
+    let bindings = std::panic::catch_unwind(|| {
+        bindgen::Builder::default()
+            .header("apache-headers/bindings.h")
+            .clang_args(flags)
+            .allowlist_function(FUNCTIONS)
+            .allowlist_type(TYPES)
+            .allowlist_var(VARIABLES)
+            .derive_debug(false)
+            .generate_comments(false)
+            .wrap_unsafe_ops(true)
+            .generate()
+    });
+    let bindings = match bindings {
+        Ok(Ok(bindings)) => bindings.to_string(),
+        Ok(Err(err)) => fail(&format!("httpd's headers could not be read: {err}"), HTTPD_REMEDY),
+        Err(_) => fail("libclang, which bindgen needs, could not be loaded", CLANG_REMEDY),
+    };
+    fs::write(out.join("bindings.rs"), &bindings).expect("OUT_DIR is writable");
+    bindings
+}
+
+fn compile(name: &str, source: &Path, flags: &[String], more: &[&Path]) {
+    let mut build = cc::Build::new();
+    build.file(source).warnings(true).extra_warnings(false);
+    for flag in flags {
+        build.flag(flag);
+    }
+    build.includes(more);
+    if name == "ap_stubs" {
+        // Linked by the test binary alone (src/lib.rs); the module must not carry it.
+        build.cargo_metadata(false);
+    }
+    if let Err(err) = build.try_compile(name) {
+        fail(&format!("{} does not compile: {err}", source.display()), CC_REMEDY);
+    }
+}
+
+/// The static library of `apache-headers/stub.c`, one stub for every symbol of httpd's in the bindings.
+fn write_stubs(out: &Path, bindings: &str) {
+    let mut names: BTreeSet<&str> = bindings
+        .lines()
+        .filter_map(|line| {
+            let line = line.trim();
+            line.strip_prefix("pub fn ").or_else(|| line.strip_prefix("pub static mut "))
+        })
+        .filter_map(|rest| rest.split(['(', ':']).next())
+        .filter(|name| name.starts_with("ap_"))
+        .collect();
+    // What the shim calls beyond the bindings.
+    names.extend([
+        "ap_log_error_",
+        "ap_log_rerror_",
+        "ap_get_server_module_loglevel",
+        "ap_get_request_module_loglevel",
+        "ap_get_conn_socket",
+        "ap_get_core_module_config",
+    ]);
+    let text: String = names.iter().map(|name| format!("STUB({name})\n")).collect();
+    fs::write(out.join("stubs.inc"), text).expect("OUT_DIR is writable");
+    compile("ap_stubs", Path::new("apache-headers/stub.c"), &[], &[out]);
+    println!("cargo:rustc-link-search=native={}", out.display());
+}
+
+/// The interpreter used where a configuration names none.
+fn default_python() -> String {
+    env::var("WSGI_DEFAULT_PYTHON").unwrap_or_else(|_| "/usr/bin/python3".to_owned())
+}
+
+#[allow(clippy::print_stderr, reason = "a build script speaks to whoever builds")]
+fn fail(problem: &str, remedy: &str) -> ! {
+    eprintln!("\nmod_wsgi_rs cannot be built: {problem}\n  {remedy}\n");
+    exit(1)
+}

@@ -1,0 +1,62 @@
+"""What an interpreter does before its process ends; Python itself is never finalised in an httpd child."""
+
+import sys
+
+from . import log, report
+
+
+def run() -> None:
+    """Joins the threads that asked to be waited for, then runs the atexit functions; never raises.
+
+    Waits without limit: who calls sets one. Threads started in a request are daemonic unless the
+    application says otherwise, since httpd's threads are so to Python and `threading.Thread` inherits
+    it; they are not waited for, as in mod_wsgi, but named in the log at level info.
+
+    Source: CPython `Py_FinalizeEx`, which does these steps in this order.
+    """
+    _step("waiting for threads", _join_threads)
+    _step("running atexit functions", _run_atexit)
+    _step("naming daemon threads", _name_daemon_threads)
+    for stream in (sys.stdout, sys.stderr):
+        _step("flushing streams", _flush, stream)
+
+
+def _step(what, function, *arguments):
+    try:
+        function(*arguments)
+    except BaseException as failure:
+        # SystemExit and KeyboardInterrupt too: the next step has to be done in any case.
+        report.write(f"WSGI0301: {what} at exit failed: {report.cause(failure)}; going on with the exit", failure)
+
+
+def _join_threads():
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()
+
+
+def _run_atexit():
+    import atexit
+
+    atexit._run_exitfuncs()
+
+
+def _name_daemon_threads():
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return
+    # Dummy threads are httpd's own, seen from Python.
+    threads = [thread for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)]
+    names = sorted(thread.name for thread in threads if thread.daemon)
+    if names:
+        log.write(log.INFO, f"Daemon threads that end with the process: {', '.join(names)}.")
+
+
+def _flush(stream):
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except OSError:
+        # A restricted stream, or a terminal that has gone.
+        pass

@@ -1,0 +1,219 @@
+"""WSGI script files as modules: found by path, loaded once, loaded again when they change.
+
+Each script has its own lock, so a slow import of one holds up nobody who wants another. While a
+changed script is being loaded, and when its new version fails, the version before goes on serving.
+
+Source: mod_wsgi documentation, "Reloading Source Code"; docs/differences.md for what is done otherwise.
+"""
+
+import os
+from _thread import allocate_lock, get_ident
+from time import monotonic
+
+from . import log, report, script_module
+
+INTERNAL_SERVER_ERROR = 500
+NOT_FOUND = 404
+
+# Seconds until a script that failed is tried again: doubled from the first to the longest.
+FIRST_RETRY_S = 1
+LONGEST_RETRY_S = 60
+
+# Seconds that a request waits for another thread's import before the log says so.
+PATIENCE_S = 30
+
+
+class Loader:
+    """The scripts of one interpreter. `clock` gives seconds that never run backwards."""
+
+    def __init__(self, reporter, case_sensitive=True, clock=monotonic):
+        self._reporter = reporter
+        self._case_sensitive = case_sensitive
+        self._clock = clock
+        self._scripts = {}
+
+    def load(self, path, mtime_us, reloading, resource):
+        """The module of a script, or an HTTP status after having logged why there is none.
+
+        `mtime_us` is the file's modification time in microseconds since 1970 as httpd saw it;
+        `reloading` says whether a change is looked for at all; `resource` is passed to the script's
+        `reload_required()`. Never raises.
+        """
+        try:
+            script = self._scripts.get(path)
+            if script is None:
+                script = self._scripts.setdefault(path, self._script(path))
+            return script.current(mtime_us, reloading, resource)
+        except BaseException as failure:
+            report.write(_failed("WSGI0105", path, failure, "answering 500"), failure)
+            return INTERNAL_SERVER_ERROR
+
+    def _script(self, path):
+        return Script(path, script_module.name(path, self._case_sensitive), self._reporter, self._clock)
+
+
+class Script:
+    """One script file, the module made of it, and its last failure."""
+
+    def __init__(self, path, name, reporter, clock):
+        self._path = path
+        self._name = name
+        self._reporter = reporter
+        self._clock = clock
+        self._lock = allocate_lock()
+        self._loading_thread = None
+        self._module = None
+        self._failure = None
+
+    def current(self, mtime_us, reloading, resource):
+        """See `Loader.load()`."""
+        module = self._module
+        if module is None:
+            return self._load_first(mtime_us)
+        if not reloading:
+            return module
+        if mtime_us != module.__dict__.get("__mtime__"):
+            return self._reload_changed(module)
+        if self._is_reload_required(module, resource):
+            return self._reload_on_demand(module, mtime_us)
+        return module
+
+    def _load_first(self, mtime_us):
+        if self._loading_thread == get_ident():
+            text = f"{self._path} asks for itself while it is being loaded; answering 500"
+            self._reporter.text("WSGI0303", text, log.ERROR)
+            return INTERNAL_SERVER_ERROR
+        self._wait_for_lock()
+        try:
+            if self._module is not None:
+                # Another thread has loaded it meanwhile.
+                return self._module
+            mtime_us = self._mtime_now(mtime_us)
+            if self._is_too_early(mtime_us):
+                self._log_wait()
+                return INTERNAL_SERVER_ERROR
+            return self._execute(mtime_us)
+        finally:
+            self._lock.release()
+
+    def _reload_changed(self, module):
+        if not self._lock.acquire(blocking=False):
+            # The one who holds it loads the new version; nobody else waits.
+            return module
+        try:
+            # httpd may have looked at the file before the change that has been loaded since.
+            mtime_us = self._mtime_now(None)
+            if mtime_us == self._module.__dict__.get("__mtime__") or self._is_too_early(mtime_us):
+                return self._module
+            return self._execute(mtime_us)
+        finally:
+            self._lock.release()
+
+    def _reload_on_demand(self, module, mtime_us):
+        if not self._lock.acquire(blocking=False):
+            return module
+        try:
+            if self._module is not module or self._is_too_early(mtime_us):
+                return self._module
+            return self._execute(mtime_us)
+        finally:
+            self._lock.release()
+
+    def _wait_for_lock(self):
+        if self._lock.acquire(timeout=PATIENCE_S):
+            return
+        text = f"Waiting for another thread to load Python script file '{self._path}', {PATIENCE_S} s so far."
+        log.write(log.INFO, text)
+        self._lock.acquire()
+
+    def _is_reload_required(self, module, resource):
+        required = module.__dict__.get("reload_required")
+        if required is None:
+            return False
+        try:
+            return bool(required(resource))
+        except BaseException as failure:
+            self._reporter.exception(failure, "reload_required")
+            return False
+
+    def _mtime_now(self, otherwise):
+        """The file's time in µs; `otherwise` if it cannot be had, which the attempt to read it will explain."""
+        try:
+            return os.stat(self._path).st_mtime_ns // 1000
+        except OSError:
+            return otherwise
+
+    def _is_too_early(self, mtime_us):
+        failure = self._failure
+        return failure is not None and failure.mtime_us == mtime_us and self._clock() < failure.retry_at
+
+    def _execute(self, mtime_us):
+        """Makes a module of the file as it is now; the lock is held."""
+        self._loading_thread = get_ident()
+        code_of_failure = "WSGI0105"
+        try:
+            self._log_start()
+            code = script_module.compiled(self._path)
+            code_of_failure = "WSGI0109"
+            self._module = script_module.run(code, self._name, self._path, mtime_us)
+        except SystemExit as failure:
+            return self._fail("WSGI0107", failure, mtime_us)
+        except BaseException as failure:
+            return self._fail(code_of_failure, failure, mtime_us)
+        finally:
+            self._loading_thread = None
+        self._failure = None
+        return self._module
+
+    def _log_start(self):
+        verb = "Loading" if self._module is None else "Reloading"
+        log.write(log.INFO, f"{verb} Python script file '{self._path}' in {self._reporter.place()}.")
+
+    def _fail(self, code, failure, mtime_us):
+        """Logs and remembers a failed attempt; the module before, if any, or a status."""
+        if isinstance(failure, (FileNotFoundError, NotADirectoryError)) and not os.path.exists(self._path):
+            text = f"{self._path} has vanished before it could be loaded; answering 404"
+            self._reporter.text("WSGI0135", text, log.ERROR)
+            return NOT_FOUND
+        before = self._failure
+        self._failure = Failure(failure, mtime_us, self._clock(), before)
+        if self._module is None:
+            report.write(_failed(code, self._path, failure, "answering 500"), failure)
+            return INTERNAL_SERVER_ERROR
+        self._log_failed_reload(code, failure, is_first=before is None or before.mtime_us != mtime_us)
+        return self._module
+
+    def _log_failed_reload(self, code, failure, is_first):
+        if is_first:
+            what = "the version loaded before goes on serving"
+            report.write(_failed(code, self._path, failure, what), failure)
+        else:
+            log.write(log.INFO, f"Python script file '{self._path}' still cannot be reloaded: {report.cause(failure)}.")
+
+    def _log_wait(self):
+        first, now = self._failure, self._clock()
+        self._reporter.text(
+            "WSGI0304",
+            f"{self._path} is not tried again yet: {now - first.since:.0f} s ago it could not be loaded "
+            f"({first.cause}); next try in {first.retry_at - now:.1f} s or when it changes, answering 500",
+            log.ERROR,
+        )
+
+
+class Failure:
+    """A failed attempt to load a version of a script, and when the next one is due.
+
+    `since` and `cause` are those of the first failure of the version.
+    """
+
+    def __init__(self, failure, mtime_us, now, before):
+        again = before is not None and before.mtime_us == mtime_us
+        self.mtime_us = mtime_us
+        self.since = before.since if again else now
+        self.cause = before.cause if again else report.cause(failure)
+        self.delay_s = min(before.delay_s * 2, LONGEST_RETRY_S) if again else FIRST_RETRY_S
+        self.retry_at = now + self.delay_s
+
+
+def _failed(code, path, failure, consequence):
+    return f"{code}: cannot load Python script file '{path}': {report.cause(failure)}; {consequence}"

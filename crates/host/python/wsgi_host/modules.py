@@ -1,0 +1,102 @@
+"""The modules `mod_wsgi` and `apache` that applications import.
+
+Source: docs of mod_wsgi, "Application Portability"; names and types as in mod_wsgi 6.1.1.
+"""
+
+import sys
+from importlib.machinery import PathFinder
+from types import ModuleType
+
+from . import report
+from .file_wrapper import FileWrapper
+
+
+class RequestTimeout(BaseException):
+    """Raised in a request that has run past its limit; not an Exception, so that it is not swallowed."""
+
+
+RequestTimeout.__module__ = "mod_wsgi"
+
+
+def install(application_group, settings) -> None:
+    """Puts both modules into `sys.modules`; after `sys.path` is complete, which both look at."""
+    sys.modules["mod_wsgi"] = _mod_wsgi(application_group, settings)
+    sys.modules["apache"] = _apache(settings)
+
+
+def version(text) -> tuple:
+    """A dotted version as a tuple of ints; a suffix such as "-dev" is left out."""
+    numbers = []
+    for part in text.split("-")[0].split("."):
+        if not part.isdigit():
+            break
+        numbers.append(int(part))
+    return tuple(numbers)
+
+
+def _mod_wsgi(application_group, settings):
+    module = ModuleType("mod_wsgi")
+    module.version = version(settings["version"])
+    module.process_group = settings["process_group"]
+    module.application_group = application_group
+    module.maximum_processes = int(settings["mpm_max_processes"])
+    module.threads_per_process = int(settings["mpm_threads_per_process"])
+    module.FileWrapper = FileWrapper
+    module.RequestTimeout = RequestTimeout
+    _add_log_handler_when_asked(module)
+    installed = _regular_package("mod_wsgi")
+    if installed is not None:
+        # The package of that name from PyPI: its submodules, such as mod_wsgi.express, stay importable.
+        module.__path__ = list(installed.submodule_search_locations)
+    return module
+
+
+def _add_log_handler_when_asked(module):
+    """Defers the import of `logging` (several ms) to the first look at `LogHandler` (PEP 562)."""
+
+    def get(name):
+        if name != "LogHandler":
+            raise AttributeError(f"module 'mod_wsgi' has no attribute '{name}'")
+        from .log_handler import LogHandler
+
+        module.LogHandler = LogHandler
+        return LogHandler
+
+    module.__getattr__ = get
+    module.__dir__ = lambda: sorted({*vars(module), "LogHandler"})
+
+
+def _apache(settings):
+    module = _users_apache() or ModuleType("apache")
+    module.version = version(settings["apache_version"])
+    module.description = settings["apache_description"]
+    module.build_date = settings["apache_build_date"]
+    module.mpm_name = settings["mpm_name"]
+    module.maximum_processes = int(settings["mpm_max_processes"])
+    module.threads_per_process = int(settings["mpm_threads_per_process"])
+    return module
+
+
+def _users_apache():
+    """The site's own module `apache`, which ours would hide otherwise; None if there is none that works."""
+    spec = PathFinder.find_spec("apache")
+    if spec is None or spec.loader is None or spec.origin is None:
+        return None
+    try:
+        import apache
+    except (Exception, SystemExit) as failure:
+        report.write(
+            f"WSGI0302: cannot import the site's module 'apache' from {spec.origin}: {report.cause(failure)}; "
+            "the built-in one takes its place",
+            failure,
+        )
+        return None
+    return apache
+
+
+def _regular_package(name):
+    """The spec of an installed package; None for a mere directory of that name (a namespace package)."""
+    spec = PathFinder.find_spec(name)
+    if spec is None or spec.origin is None or not spec.submodule_search_locations:
+        return None
+    return spec

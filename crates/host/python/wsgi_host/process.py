@@ -1,0 +1,26 @@
+"""The life of a process's main interpreter, from the bootstrap's last line to the process's end."""
+
+# Imported on the main thread on purpose: threading takes the thread that imports it first for the
+# main one, and that must not be a request's.
+import os
+import threading  # noqa: F401
+
+import _wsgi_host
+
+from . import exits, interpreter
+
+
+def main() -> None:
+    """Sets the main interpreter up, parks, and ends all interpreters in order; does not return.
+
+    Raises what `interpreter.setup()` raises, before the process takes any request.
+    """
+    # Set for this interpreter's start alone; programs that applications run are not to inherit it.
+    if "hash_seed" in _wsgi_host.settings():
+        os.environ.pop("PYTHONHASHSEED", None)
+    interpreter.setup("")
+    _wsgi_host.park()
+    # Sub-interpreters first: their applications may use what the main one holds.
+    _wsgi_host.interpreters_exit()
+    exits.run()
+    _wsgi_host.done()

@@ -1,0 +1,49 @@
+"""`signal.signal` as applications get it: httpd owns the signals of its children.
+
+Source: docs of WSGIRestrictSignal.
+"""
+
+import os
+import signal as _signal
+from operator import index
+
+from . import log
+
+
+def restrict() -> None:
+    """Replaces `signal.signal` in this interpreter by a function that registers nothing.
+
+    The replacement returns the handler in place, as `signal.signal` documents, and logs at level info
+    who called it. In a process that the application forked (another pid) it is `signal.signal` again.
+    `signal.getsignal` is not touched.
+    """
+    register = _signal.signal
+    owner = os.getpid()
+
+    def signal(signalnum, handler):
+        if os.getpid() != owner:
+            return register(signalnum, handler)
+        # TypeError for what is no number, ValueError for a number that is no signal.
+        previous = _signal.getsignal(index(signalnum))
+        _log_refusal(index(signalnum))
+        return previous
+
+    signal.__doc__ = register.__doc__
+    signal.__module__ = register.__module__
+    signal.__wrapped__ = register
+    _signal.signal = signal
+
+
+def _log_refusal(signalnum):
+    if not log.is_logged(log.INFO):
+        return
+    import traceback
+
+    log.write(
+        log.INFO,
+        f"Ignoring Python signal handler registration for signal {signalnum} in WSGI process; "
+        "mod_wsgi manages signals. Called from:",
+    )
+    # The last two frames are this function and the replacement.
+    for entry in traceback.format_list(traceback.extract_stack()[:-2]):
+        log.write(log.INFO, entry.rstrip("\n"))

@@ -1,0 +1,121 @@
+//! Threads and interpreters: one thread state for each pair, made once and kept.
+//!
+//! A state is never shared by two threads, and a thread never makes a second one for an interpreter, so
+//! `threading.local` survives from request to request, and C extensions that use `PyGILState_Ensure`
+//! find the state of the interpreter that the thread entered first.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+
+use pyo3::ffi;
+
+use super::interpreter::Interpreter;
+use super::process;
+
+/// The calling thread holds the GIL, with a thread state of `interpreter`.
+#[derive(Clone, Copy)]
+pub(super) struct Attached {
+    interpreter: Option<&'static Interpreter>,
+    not_send: PhantomData<*mut ()>,
+}
+
+impl Attached {
+    /// # Safety
+    /// The calling thread is attached to `interpreter` for as long as the value is used.
+    pub(super) unsafe fn assume(interpreter: &'static Interpreter) -> Self {
+        Attached { interpreter: Some(interpreter), not_send: PhantomData }
+    }
+
+    /// # Safety
+    /// As for [`Attached::assume`], of an interpreter that is still being set up.
+    pub(super) unsafe fn assume_unregistered() -> Self {
+        Attached { interpreter: None, not_send: PhantomData }
+    }
+
+    /// The interpreter.
+    ///
+    /// # Panics
+    /// If it is still being set up, when nothing of a request runs yet.
+    pub(super) fn interpreter(self) -> &'static Interpreter {
+        self.interpreter.expect("requests run only in interpreters that are registered")
+    }
+
+    /// Runs `work` without the GIL.
+    pub(super) fn detach<R>(self, work: impl FnOnce() -> R) -> R {
+        struct Restore(*mut ffi::PyThreadState);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                // SAFETY: the state that PyEval_SaveThread gave to this very thread.
+                unsafe { ffi::PyEval_RestoreThread(self.0) }
+            }
+        }
+        // SAFETY: attached, and nothing of Python's is touched until the state is restored, also when
+        // `work` unwinds.
+        let _restore = Restore(unsafe { ffi::PyEval_SaveThread() });
+        work()
+    }
+}
+
+/// Runs `work` attached to an interpreter. The calling thread must not be attached to any.
+pub(super) fn attach<R>(interpreter: &'static Interpreter, work: impl FnOnce(Attached) -> R) -> R {
+    struct Release;
+    impl Drop for Release {
+        fn drop(&mut self) {
+            // SAFETY: this thread attached just before; the state stays for its next request.
+            unsafe { ffi::PyEval_SaveThread() };
+        }
+    }
+    let state = state_of(interpreter);
+    // SAFETY: the state belongs to this thread and no state is current on it (caller).
+    unsafe { ffi::PyEval_RestoreThread(state) };
+    let _release = Release;
+    // SAFETY: attached by the line before, until `_release` is dropped.
+    work(unsafe { Attached::assume(interpreter) })
+}
+
+/// Keeps a state that the interpreter's creation has made for this thread.
+pub(super) fn adopt(interpreter: &'static Interpreter, state: *mut ffi::PyThreadState) {
+    STATES.with(|states| states.0.borrow_mut().push((interpreter, state)));
+}
+
+thread_local! {
+    static STATES: States = const { States(RefCell::new(Vec::new())) };
+}
+
+/// The states of one thread; few, so a list is searched.
+struct States(RefCell<Vec<(&'static Interpreter, *mut ffi::PyThreadState)>>);
+
+fn state_of(interpreter: &'static Interpreter) -> *mut ffi::PyThreadState {
+    STATES.with(|states| {
+        let mut states = states.0.borrow_mut();
+        if let Some((_, state)) = states.iter().find(|(known, _)| std::ptr::eq(*known, interpreter)) {
+            return *state;
+        }
+        // SAFETY: interpreters are never ended; PyThreadState_New needs no GIL (Python/C API, "Low-level API").
+        let state = unsafe { ffi::PyThreadState_New(interpreter.raw()) };
+        assert!(!state.is_null(), "Python cannot allocate a thread state");
+        states.push((interpreter, state));
+        state
+    })
+}
+
+impl Drop for States {
+    /// The thread ends: an MPM's at the end of its child, an HTTP/2 worker's at any time.
+    fn drop(&mut self) {
+        for (_, state) in self.0.borrow_mut().drain(..) {
+            // Once the process is ending, the exit functions may hold the GIL for long; the states go
+            // with the process.
+            if process::is_closing() {
+                return;
+            }
+            // SAFETY: the state is this thread's own and not current. Cleared while attached, deleted
+            // after: the order that PyThreadState_Clear and _Delete ask for.
+            unsafe {
+                ffi::PyEval_RestoreThread(state);
+                ffi::PyThreadState_Clear(state);
+                ffi::PyEval_SaveThread();
+                ffi::PyThreadState_Delete(state);
+            }
+        }
+    }
+}

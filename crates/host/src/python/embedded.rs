@@ -1,0 +1,190 @@
+//! The table that the Apache module calls (`gateway::embedded`), and the exchange that it passes.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use gateway::embedded::{
+    ABI, Bytes, ExchangeTable, FAULT_ANSWERED, FAULT_CLIENT_GONE, FAULT_REFUSED, FAULT_TIMED_OUT, Fault, HostTable,
+    ProcessTable,
+};
+use gateway::{Exchange, Flow, Level, Outcome, ReadError, WriteError};
+
+use super::attach::attach;
+use super::process::{self, Stage};
+use super::{registry, request_type, script, serve as walk};
+
+static TABLE: HostTable = HostTable { abi: ABI, prepare, wait_ready, ended, serve, import_script, stop };
+
+/// The host's table, for the module that has opened this library.
+#[unsafe(no_mangle)]
+pub extern "C" fn wsgi_host_table() -> *const HostTable {
+    &TABLE
+}
+
+/// # Safety
+/// `bytes` comes from the module and is readable for the call.
+unsafe fn slice<'a>(bytes: Bytes) -> &'a [u8] {
+    if bytes.len == 0 {
+        return &[];
+    }
+    // SAFETY: as the caller promises.
+    unsafe { std::slice::from_raw_parts(bytes.data, bytes.len) }
+}
+
+unsafe extern "C" fn prepare(table: *const ProcessTable, settings: Bytes) -> c_int {
+    // SAFETY: the module passes a live table, whose first field is the ABI in every version.
+    let (table, settings) = unsafe {
+        if (*table).abi != ABI {
+            return -1;
+        }
+        (*table, slice(settings))
+    };
+    if wire::Settings::parse(settings).is_err() || !process::prepare(table, settings.to_vec()) {
+        return -1;
+    }
+    0
+}
+
+unsafe extern "C" fn wait_ready(limit_ms: u64) -> c_int {
+    let deadline = Instant::now() + Duration::from_millis(limit_ms);
+    match process::wait_for(Stage::Ready, Some(deadline)) {
+        Stage::Ready => 0,
+        _ => -1,
+    }
+}
+
+unsafe extern "C" fn ended() {
+    process::advance(Stage::Ended);
+}
+
+unsafe extern "C" fn serve(table: *const ExchangeTable, context: *mut c_void, head: Bytes) -> c_int {
+    // SAFETY: the module passes a static table, and context and head for the length of the call.
+    let outcome = catch_unwind(AssertUnwindSafe(|| unsafe {
+        let mut exchange = ModuleExchange { table: &*table, context };
+        walk::serve(&mut exchange, slice(head))
+    }));
+    // After a panic nobody knows how much was sent; the module finds out whether anything was.
+    outcome.unwrap_or(Outcome::Incomplete).to_number()
+}
+
+unsafe extern "C" fn import_script(path: Bytes, application_group: Bytes) -> c_int {
+    let imported = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: as for serve.
+        let (path, group) = unsafe { (slice(path), slice(application_group)) };
+        let Ok(interpreter) = registry::obtain(group) else { return false };
+        // A file that cannot be looked at cannot be loaded either, and load() says why.
+        let metadata = std::fs::metadata(std::ffi::OsStr::from_bytes(path));
+        let mtime_us = metadata.map_or(0, |file| file.mtime() * 1_000_000 + file.mtime_nsec() / 1000);
+        attach(interpreter, |py| script::import(py, path, mtime_us))
+    }));
+    if imported.unwrap_or(false) { 0 } else { -1 }
+}
+
+unsafe extern "C" fn stop(limit_ms: u64) -> c_int {
+    // prefork ends a busy child from a signal handler, on the very thread that is inside a request:
+    // there is nothing to wait for then, and no lock that may be taken.
+    if request_type::is_inside() {
+        return -1;
+    }
+    let stopped = catch_unwind(|| {
+        let limit = Duration::from_millis(limit_ms);
+        let deadline = Instant::now() + limit;
+        let is_idle = process::close(limit / 2);
+        process::advance(Stage::Stopping);
+        process::wait_for(Stage::Done, Some(deadline)) >= Stage::Done && is_idle
+    });
+    if stopped.unwrap_or(false) { 0 } else { -1 }
+}
+
+/// An exchange that the module carries out.
+struct ModuleExchange<'a> {
+    table: &'a ExchangeTable,
+    context: *mut c_void,
+}
+
+impl ModuleExchange<'_> {
+    fn fault() -> Fault {
+        Fault { kind: 0, text: [0; 200] }
+    }
+}
+
+fn text(fault: &Fault) -> String {
+    // SAFETY: the module ends the text with a NUL, and it was zeroed before the call.
+    unsafe { CStr::from_ptr(fault.text.as_ptr()) }.to_string_lossy().into_owned()
+}
+
+fn written(result: c_int, fault: &Fault) -> Result<(), WriteError> {
+    match (result, fault.kind) {
+        (0, _) => Ok(()),
+        (_, FAULT_CLIENT_GONE) => Err(WriteError::ClientGone),
+        (_, FAULT_ANSWERED) => Err(WriteError::Answered),
+        _ => Err(WriteError::Failed(text(fault))),
+    }
+}
+
+fn bytes(slice: &[u8]) -> Bytes {
+    Bytes { data: slice.as_ptr(), len: slice.len() }
+}
+
+// SAFETY (of every call below): the table's functions take what embedded.rs says; context is the one
+// that came with the table, in use only during `serve`, and one call at a time (`&mut self`, and
+// `is_logged`, which only reads, under the same lock).
+impl Exchange for ModuleExchange<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, ReadError> {
+        let mut fault = Self::fault();
+        // SAFETY: see above.
+        let count = unsafe { (self.table.read)(self.context, buf.as_mut_ptr(), buf.len(), &mut fault) };
+        match (usize::try_from(count), fault.kind) {
+            (Ok(count), _) => Ok(count.min(buf.len())),
+            (Err(_), FAULT_CLIENT_GONE) => Err(ReadError::ClientGone),
+            (Err(_), FAULT_TIMED_OUT) => Err(ReadError::TimedOut),
+            (Err(_), FAULT_REFUSED) => Err(ReadError::Refused),
+            (Err(_), _) => Err(ReadError::Failed(text(&fault))),
+        }
+    }
+
+    fn start(&mut self, head: &[u8]) -> Result<(), WriteError> {
+        let mut fault = Self::fault();
+        // SAFETY: see above.
+        let result = unsafe { (self.table.start)(self.context, bytes(head), &mut fault) };
+        written(result, &fault)
+    }
+
+    fn write(&mut self, piece: &[u8], flow: Flow) -> Result<(), WriteError> {
+        let mut fault = Self::fault();
+        let flow = match flow {
+            Flow::More => 0,
+            Flow::Flush => 1,
+            Flow::End => 2,
+        };
+        // SAFETY: see above.
+        let result = unsafe { (self.table.write)(self.context, bytes(piece), flow, &mut fault) };
+        written(result, &fault)
+    }
+
+    fn send_file(&mut self, file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), WriteError> {
+        let mut fault = Self::fault();
+        // SAFETY: see above.
+        let result = unsafe { (self.table.send_file)(self.context, file.as_raw_fd(), offset, length, &mut fault) };
+        written(result, &fault)
+    }
+
+    fn is_logged(&self, level: Level) -> bool {
+        // SAFETY: see above.
+        unsafe { (self.table.is_logged)(self.context, level as c_int) != 0 }
+    }
+
+    fn log(&mut self, level: Level, line: &[u8]) {
+        // SAFETY: see above.
+        unsafe { (self.table.log)(self.context, level as c_int, bytes(line)) }
+    }
+
+    fn is_client_gone(&mut self) -> bool {
+        // SAFETY: see above.
+        unsafe { (self.table.is_client_gone)(self.context) != 0 }
+    }
+}

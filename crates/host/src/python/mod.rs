@@ -1,0 +1,23 @@
+//! The only room with Python's C API. Plain `pyo3::ffi` over the stable ABI: everything here may run in
+//! a sub-interpreter, where PyO3's safe API deadlocks or mixes interpreters up (docs/architecture.md).
+//!
+//! [`Attached`](attach::Attached) is the proof that the calling thread holds the GIL of an interpreter;
+//! [`Ref`](object::Ref) is an owned reference. With them the rest is safe Rust.
+
+#![allow(unsafe_code, reason = "the wrapper room; every block names the fact that makes it sound")]
+
+mod attach;
+mod embedded;
+mod environ;
+mod exception;
+mod input_type;
+mod instance;
+mod interpreter;
+mod module;
+mod object;
+mod process;
+mod registry;
+mod request_type;
+mod script;
+mod serve;
+mod start_response;

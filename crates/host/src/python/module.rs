@@ -1,0 +1,255 @@
+//! `_wsgi_host`: the module that `wsgi_host` (crates/host/python) imports, one in each interpreter.
+
+use std::ffi::{CStr, c_int};
+use std::time::Duration;
+
+use gateway::Level;
+use pyo3::ffi;
+
+use super::attach::{Attached, attach};
+use super::exception::Class;
+use super::instance::{self, NO_METHOD, Table, guard, method};
+use super::interpreter::{Interpreter, Support};
+use super::object::{Raised, Ref};
+use super::process::{self, Stage};
+use super::{input_type, registry, request_type};
+
+type Arguments = *mut *mut ffi::PyObject;
+
+#[unsafe(no_mangle)]
+#[allow(missing_docs, reason = "the name is CPython's")]
+pub extern "C" fn PyInit__wsgi_host() -> *mut ffi::PyObject {
+    // SAFETY: called by the import system, attached; the definition is a static that CPython completes
+    // once, under the GIL (PEP 489).
+    unsafe { ffi::PyModuleDef_Init(&raw mut DEFINITION) }
+}
+
+static mut DEFINITION: ffi::PyModuleDef = ffi::PyModuleDef {
+    m_base: ffi::PyModuleDef_HEAD_INIT,
+    m_name: c"_wsgi_host".as_ptr(),
+    m_doc: c"The native half of mod_wsgi_rs inside a Python interpreter.".as_ptr(),
+    m_size: 0,
+    m_methods: METHODS.as_ptr(),
+    m_slots: SLOTS.as_ptr(),
+    m_traverse: None,
+    m_clear: None,
+    m_free: None,
+};
+
+static SLOTS: Table<ffi::PyModuleDef_Slot, 2> = Table([
+    ffi::PyModuleDef_Slot { slot: ffi::Py_mod_exec, value: execute as *mut _ },
+    ffi::PyModuleDef_Slot { slot: 0, value: std::ptr::null_mut() },
+]);
+
+static METHODS: Table<ffi::PyMethodDef, 9> = Table([
+    method(c"settings", settings, c"settings(): the process's settings, a dict of str."),
+    method(c"log", log, c"log(level, line): one line to the error log, of the current request if there is one."),
+    method(c"is_logged", is_logged, c"is_logged(level): whether such lines are written."),
+    method(c"current", current, c"current(): the calling thread's Request, or None."),
+    ffi::PyMethodDef {
+        ml_name: c"register".as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunctionWithKeywords: register },
+        ml_flags: ffi::METH_VARARGS | ffi::METH_KEYWORDS,
+        ml_doc: c"register(**support): enters this interpreter for requests, once.".as_ptr(),
+    },
+    method(c"park", park, c"park(): main interpreter; waits without the GIL until the process is to end."),
+    method(
+        c"interpreters_exit",
+        interpreters_exit,
+        c"interpreters_exit(): main interpreter; runs the exit functions of all others.",
+    ),
+    method(c"done", done, c"done(): main interpreter; says that all has ended. Never returns."),
+    NO_METHOD,
+]);
+
+const REQUEST_TYPE: &CStr = c"Request";
+const INPUT_TYPE: &CStr = c"Input";
+
+unsafe extern "C" fn execute(module: *mut ffi::PyObject) -> c_int {
+    // SAFETY: the import system executes the module attached, with the module live.
+    let py = unsafe { Attached::assume_unregistered() };
+    let done = guard(py, || {
+        // SAFETY: as above; the module keeps the types.
+        unsafe {
+            add(module, REQUEST_TYPE, request_type::make_type(module)?)?;
+            add(module, INPUT_TYPE, input_type::make_type(module)?)?;
+        }
+        Ok(py.none())
+    });
+    if done.is_null() {
+        return -1;
+    }
+    // SAFETY: our own new reference to None.
+    drop(unsafe { Ref::owned(done) });
+    0
+}
+
+/// # Safety
+/// Attached; `module` is live.
+unsafe fn add(module: *mut ffi::PyObject, name: &CStr, object: Ref) -> Result<(), Raised> {
+    // SAFETY: as the caller promises; the module takes a reference of its own.
+    match unsafe { ffi::PyObject_SetAttrString(module, name.as_ptr(), object.as_ptr()) } {
+        0 => Ok(()),
+        _ => Err(Raised),
+    }
+}
+
+/// The attachment of a call of a module function.
+///
+/// # Safety
+/// Python is calling a function of the module on this thread.
+unsafe fn receive() -> Attached {
+    // SAFETY: as the caller promises. Nothing that these functions do needs the interpreter's record.
+    unsafe { Attached::assume_unregistered() }
+}
+
+unsafe extern "C" fn settings(
+    _module: *mut ffi::PyObject,
+    _arguments: Arguments,
+    _count: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by Python.
+    let py = unsafe { receive() };
+    guard(py, || {
+        let dict = py.new_dict()?;
+        let settings = wire::Settings::parse(process::settings())
+            .map_err(|error| py.raise(Class::Runtime, &format!("the process has no settings: {error}")))?;
+        for (name, value) in settings.pairs().map_while(Result::ok) {
+            py.dict_set(&dict, &py.latin1(name)?, &py.file_name(value)?)?;
+        }
+        Ok(dict)
+    })
+}
+
+unsafe extern "C" fn log(
+    _module: *mut ffi::PyObject,
+    arguments: Arguments,
+    count: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by Python, with its own arguments.
+    let (py, arguments) = unsafe { (receive(), instance::arguments(arguments, count)) };
+    guard(py, || {
+        let (level, line) = request_type::level_and_line(py, arguments)?;
+        let line = py.as_bytes(&line).unwrap_or_default();
+        if request_type::log_to_current(py, level, line).is_none() {
+            process::log(level, line);
+        }
+        Ok(py.none())
+    })
+}
+
+unsafe extern "C" fn is_logged(
+    _module: *mut ffi::PyObject,
+    arguments: Arguments,
+    count: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by Python, with its own arguments.
+    let (py, arguments) = unsafe { (receive(), instance::arguments(arguments, count)) };
+    guard(py, || {
+        let [level] = arguments else {
+            return Err(py.raise(Class::Type, "is_logged() takes a level"));
+        };
+        // SAFETY: an argument is live during the call.
+        let level = py.as_long(&unsafe { Ref::borrowed(*level) })?;
+        let level = Level::from_number(i32::try_from(level).unwrap_or(i32::MAX));
+        let answer = request_type::is_logged_by_current(py, level).unwrap_or_else(|| process::is_logged(level));
+        Ok(py.boolean(answer))
+    })
+}
+
+unsafe extern "C" fn current(
+    _module: *mut ffi::PyObject,
+    _arguments: Arguments,
+    _count: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by Python.
+    let py = unsafe { receive() };
+    guard(py, || Ok(request_type::current(py).unwrap_or_else(|| py.none())))
+}
+
+unsafe extern "C" fn register(
+    module: *mut ffi::PyObject,
+    _arguments: *mut ffi::PyObject,
+    support: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by Python.
+    let py = unsafe { receive() };
+    guard(py, || {
+        if support.is_null() {
+            return Err(py.raise(Class::Type, "register() takes keyword arguments"));
+        }
+        // SAFETY: the keyword dict and the module are live during the call.
+        let (support, module) = unsafe { (Ref::borrowed(support), Ref::borrowed(module)) };
+        let item = |name: &str| {
+            py.dict_get(&support, &py.text(name)?)?
+                .ok_or_else(|| py.raise(Class::Type, &format!("register() needs {name}=")))
+        };
+        let support = Support {
+            template: item("template")?,
+            errors: item("errors")?,
+            load: item("load")?,
+            report: item("report")?,
+            file_range: item("file_range")?,
+            file_wrapper: item("file_wrapper")?,
+            exit_functions: item("exit_functions")?,
+        };
+        let class = |name: &CStr| py.attribute(&module, &py.interned(name)?);
+        let interpreter = Interpreter::new(py, class(REQUEST_TYPE)?, class(INPUT_TYPE)?, support)?;
+        // Interpreters live until the process ends.
+        registry::register(Box::leak(Box::new(interpreter)));
+        Ok(py.none())
+    })
+}
+
+unsafe extern "C" fn park(
+    _module: *mut ffi::PyObject,
+    _arguments: Arguments,
+    _count: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by Python.
+    let py = unsafe { receive() };
+    guard(py, || {
+        process::advance(Stage::Ready);
+        py.detach(|| process::wait_for(Stage::Stopping, None));
+        Ok(py.none())
+    })
+}
+
+unsafe extern "C" fn interpreters_exit(
+    _module: *mut ffi::PyObject,
+    _arguments: Arguments,
+    _count: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by Python.
+    let py = unsafe { receive() };
+    guard(py, || {
+        py.detach(|| {
+            for interpreter in registry::subs() {
+                attach(interpreter, |py| {
+                    if py.call(&interpreter.support.exit_functions, []).is_err() {
+                        // exit_functions() logs and never raises.
+                        py.clear_exception();
+                    }
+                });
+            }
+        });
+        Ok(py.none())
+    })
+}
+
+unsafe extern "C" fn done(
+    _module: *mut ffi::PyObject,
+    _arguments: Arguments,
+    _count: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by Python.
+    let py = unsafe { receive() };
+    process::advance(Stage::Done);
+    // Python is not finalised: threads that the application left behind would die in the middle of C
+    // code. The process ends around this one.
+    py.detach(|| {
+        loop {
+            std::thread::sleep(Duration::from_secs(3600));
+        }
+    })
+}

@@ -1,0 +1,127 @@
+//! What is true for the whole process: the functions and settings it was given, how far its life has
+//! got, how many requests are inside.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use gateway::Level;
+use gateway::embedded::{Bytes, ProcessTable};
+
+static TABLE: OnceLock<ProcessTable> = OnceLock::new();
+static SETTINGS: OnceLock<Vec<u8>> = OnceLock::new();
+static IS_CLOSING: AtomicBool = AtomicBool::new(false);
+static REQUESTS: AtomicUsize = AtomicUsize::new(0);
+static LIFE: Life = Life { stage: Mutex::new(Stage::Starting), changed: Condvar::new() };
+
+/// How far the main interpreter has got; only ever goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    Starting,
+    /// Set up, parked, taking requests.
+    Ready,
+    /// Asked to end.
+    Stopping,
+    /// All exit functions have run.
+    Done,
+    /// Python has returned without ever getting ready, or finalised by itself.
+    Ended,
+}
+
+struct Life {
+    stage: Mutex<Stage>,
+    changed: Condvar,
+}
+
+impl Life {
+    /// A panic of another thread cannot have left a stage half changed.
+    fn lock(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps what the process is given at its start; false if it was given before.
+pub(super) fn prepare(table: ProcessTable, settings: Vec<u8>) -> bool {
+    TABLE.set(table).is_ok() && SETTINGS.set(settings).is_ok()
+}
+
+/// The settings block; empty if there is none.
+pub(super) fn settings() -> &'static [u8] {
+    SETTINGS.get().map_or(&[], Vec::as_slice)
+}
+
+/// Goes on to a later stage; never back.
+pub(super) fn advance(stage: Stage) {
+    let mut current = LIFE.lock();
+    if *current < stage {
+        *current = stage;
+        LIFE.changed.notify_all();
+    }
+}
+
+/// Waits until a stage is reached, or the deadline has passed; gives the stage.
+pub(super) fn wait_for(stage: Stage, deadline: Option<Instant>) -> Stage {
+    let mut current = LIFE.lock();
+    while *current < stage {
+        let Some(deadline) = deadline else {
+            current = LIFE.changed.wait(current).unwrap_or_else(PoisonError::into_inner);
+            continue;
+        };
+        let rest = deadline.saturating_duration_since(Instant::now());
+        if rest.is_zero() {
+            break;
+        }
+        current = LIFE.changed.wait_timeout(current, rest).unwrap_or_else(PoisonError::into_inner).0;
+    }
+    *current
+}
+
+/// Whether the process has begun to end.
+pub(super) fn is_closing() -> bool {
+    IS_CLOSING.load(Ordering::SeqCst)
+}
+
+/// A request inside the host, counted; `None` if the process is ending.
+pub(super) struct Inside;
+
+impl Inside {
+    pub(super) fn enter() -> Option<Inside> {
+        REQUESTS.fetch_add(1, Ordering::SeqCst);
+        // Counted first and asked after, so close() either sees this request or is seen by it.
+        let inside = Inside;
+        (!is_closing()).then_some(inside)
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        REQUESTS.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Refuses requests from now on, and waits for those inside; true if none is left.
+pub(super) fn close(limit: Duration) -> bool {
+    IS_CLOSING.store(true, Ordering::SeqCst);
+    let deadline = Instant::now() + limit;
+    while REQUESTS.load(Ordering::SeqCst) > 0 {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
+}
+
+/// Logs a line that belongs to no request.
+pub(super) fn log(level: Level, line: &[u8]) {
+    if let Some(table) = TABLE.get() {
+        // SAFETY: the function is the module's, which is never unloaded; the line outlives the call.
+        unsafe { (table.log)(level as i32, Bytes { data: line.as_ptr(), len: line.len() }) }
+    }
+}
+
+/// Whether lines of a level are written.
+pub(super) fn is_logged(level: Level) -> bool {
+    // SAFETY: as above.
+    TABLE.get().is_some_and(|table| unsafe { (table.is_logged)(level as i32) } != 0)
+}

@@ -1,0 +1,163 @@
+//! The interpreters of the process by application group: found, or made when a group is first asked for.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use gateway::Level;
+use pyo3::ffi;
+
+use super::attach::{Attached, adopt, attach};
+use super::interpreter::Interpreter;
+use super::object::{Raised, Ref};
+use super::process;
+
+/// Most sub-interpreters of a process. Each costs megabytes, and names may come from configuration that
+/// lets clients choose (`%{HOST}`).
+pub(super) const MOST: usize = 64;
+
+static MAIN: OnceLock<&'static Interpreter> = OnceLock::new();
+static SUBS: Mutex<Option<HashMap<Vec<u8>, Arc<Slot>>>> = Mutex::new(None);
+
+thread_local! {
+    /// What `register()` made on this thread while a sub-interpreter was being set up.
+    static REGISTERED: Cell<Option<&'static Interpreter>> = const { Cell::new(None) };
+}
+
+/// A group's place: locked while its interpreter is made, so that others of the group wait and nobody
+/// else does.
+#[derive(Default)]
+struct Slot(Mutex<Option<&'static Interpreter>>);
+
+/// Why a group has no interpreter.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum NoInterpreter {
+    /// The main interpreter does not run (any more).
+    NotRunning,
+    /// [`MOST`] are there.
+    TooMany,
+    /// It could not be made; the reason is logged. The next request tries again.
+    Failed,
+}
+
+/// Enters an interpreter that has just been set up.
+pub(super) fn register(interpreter: &'static Interpreter) {
+    if interpreter.is_main() {
+        // A second registration of the main interpreter would be a defect of wsgi_host; the first stays.
+        let _ = MAIN.set(interpreter);
+    } else {
+        REGISTERED.set(Some(interpreter));
+    }
+}
+
+/// The interpreter of an application group; "" is the main one. Not attached.
+pub(super) fn obtain(group: &[u8]) -> Result<&'static Interpreter, NoInterpreter> {
+    let main = *MAIN.get().ok_or(NoInterpreter::NotRunning)?;
+    if group.is_empty() {
+        return Ok(main);
+    }
+    let slot = slot(group)?;
+    let mut interpreter = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
+    if interpreter.is_none() {
+        *interpreter = create(main, group);
+    }
+    interpreter.ok_or(NoInterpreter::Failed)
+}
+
+/// All sub-interpreters.
+pub(super) fn subs() -> Vec<&'static Interpreter> {
+    let slots: Vec<Arc<Slot>> = lock().get_or_insert_default().values().cloned().collect();
+    // One whose creation is still under way has nothing to end yet.
+    slots.iter().filter_map(|slot| slot.0.try_lock().ok().and_then(|interpreter| *interpreter)).collect()
+}
+
+fn lock() -> std::sync::MutexGuard<'static, Option<HashMap<Vec<u8>, Arc<Slot>>>> {
+    SUBS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn slot(group: &[u8]) -> Result<Arc<Slot>, NoInterpreter> {
+    let mut subs = lock();
+    let subs = subs.get_or_insert_default();
+    if let Some(slot) = subs.get(group) {
+        return Ok(Arc::clone(slot));
+    }
+    if subs.len() >= MOST {
+        return Err(NoInterpreter::TooMany);
+    }
+    Ok(Arc::clone(subs.entry(group.to_vec()).or_default()))
+}
+
+/// Makes a sub-interpreter and sets it up; logs why if it fails.
+fn create(main: &'static Interpreter, group: &[u8]) -> Option<&'static Interpreter> {
+    let name = String::from_utf8_lossy(group).into_owned();
+    process::log(Level::Info, format!("creating sub-interpreter '{name}'").as_bytes());
+    let mut created = None;
+    attach(main, |_| {
+        // SAFETY: attached to main; Py_NewInterpreter switches this thread to a new state of the new
+        // interpreter, or leaves main's current (null). Main's state is made current again before
+        // attach() releases it.
+        unsafe {
+            let of_main = ffi::PyThreadState_Get();
+            let state = ffi::Py_NewInterpreter();
+            if !state.is_null() {
+                let py = Attached::assume_unregistered();
+                match set_up(py, group) {
+                    Ok(()) => created = REGISTERED.take(),
+                    Err(raised) => report(py, raised, &name),
+                }
+                match created {
+                    Some(interpreter) => adopt(interpreter, state),
+                    // Nothing of ours is in it yet, and this is its only thread.
+                    None => ffi::Py_EndInterpreter(state),
+                }
+            }
+            ffi::PyThreadState_Swap(of_main);
+        }
+    });
+    if created.is_none() {
+        process::log(
+            Level::Critical,
+            format!("WSGI0103: cannot create sub-interpreter '{name}'; answering 500, the next request tries again")
+                .as_bytes(),
+        );
+    }
+    created
+}
+
+/// Runs the bootstrap of `wsgi_host.interpreter` in the current interpreter.
+fn set_up(py: Attached, group: &[u8]) -> Result<(), Raised> {
+    let settings = wire::Settings::parse(process::settings()).ok();
+    let directory = settings.and_then(|settings| settings.get(b"host_directory")).unwrap_or_default();
+    let hex: String = group.iter().map(|byte| format!("{byte:02x}")).collect();
+    let call = format!("setup(bytes.fromhex('{hex}').decode('latin-1'))");
+    let text = gateway::bootstrap::text(directory, "interpreter", &call);
+    py.run(&text)
+}
+
+fn report(py: Attached, raised: Raised, name: &str) {
+    let exception = py.take_exception(raised);
+    // SAFETY: attached, live object.
+    let text = unsafe { Ref::owned(ffi::PyObject_Repr(exception.as_ptr())) }
+        .and_then(|repr| py.as_utf8(&repr).map(|text| String::from_utf8_lossy(text).into_owned()))
+        .unwrap_or_else(|Raised| {
+            py.clear_exception();
+            "an exception that cannot be shown".to_owned()
+        });
+    process::log(Level::Error, format!("WSGI0103: setting sub-interpreter '{name}' up failed: {text}").as_bytes());
+}
+
+impl Attached {
+    /// Runs statements in a namespace of their own.
+    fn run(self, text: &str) -> Result<(), Raised> {
+        let text = std::ffi::CString::new(text).expect("the bootstrap has no NUL");
+        let globals = self.new_dict()?;
+        // SAFETY: attached; the builtins are borrowed from the interpreter and outlive the call.
+        unsafe {
+            let builtins = Ref::borrowed(ffi::PyEval_GetBuiltins());
+            self.dict_set(&globals, &self.text("__builtins__")?, &builtins)?;
+            let code = Ref::owned(ffi::Py_CompileString(text.as_ptr(), c"<mod_wsgi_rs>".as_ptr(), ffi::Py_file_input))?;
+            Ref::owned(ffi::PyEval_EvalCode(code.as_ptr(), globals.as_ptr(), globals.as_ptr()))?;
+        }
+        Ok(())
+    }
+}

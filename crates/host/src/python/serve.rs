@@ -1,0 +1,356 @@
+//! The walk of a request through Python.
+
+use std::cell::Cell;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use gateway::{Exchange, Key, Level, Outcome, WriteError};
+use pyo3::ffi;
+use wire::{RequestHead, flags};
+
+use super::attach::{Attached, attach};
+use super::exception::Class;
+use super::object::{Raised, Ref};
+use super::process::Inside;
+use super::registry::{self, NoInterpreter};
+use super::request_type::{self, Active, Current, Walk, raise_send_error};
+use super::script::{NoApplication, Wanted, application};
+use super::{environ, input_type};
+use crate::input::Input;
+use crate::reply::{Reply, SendError};
+
+/// Serves one exchange on the calling thread, which is attached to no interpreter.
+pub(super) fn serve(exchange: &mut dyn Exchange, head: &[u8]) -> Outcome {
+    let Some(_inside) = Inside::enter() else {
+        exchange.log(Level::Info, b"the process is ending and takes no more requests; answering 503");
+        return Outcome::Status(503);
+    };
+    let head = match RequestHead::parse(head) {
+        Ok(head) => head,
+        Err(error) => {
+            exchange
+                .log(Level::Critical, format!("WSGI0300: malformed request head: {error}; answering 500").as_bytes());
+            return Outcome::Status(500);
+        }
+    };
+    let group = head.get(Key::ModWsgiApplicationGroup).unwrap_or_default();
+    match registry::obtain(group) {
+        Ok(interpreter) => attach(interpreter, |py| walk(py, exchange, &head)),
+        Err(reason) => refuse(exchange, group, reason),
+    }
+}
+
+fn refuse(exchange: &mut dyn Exchange, group: &[u8], reason: NoInterpreter) -> Outcome {
+    let name = String::from_utf8_lossy(group);
+    let (status, text) = match reason {
+        NoInterpreter::NotRunning => (500, "WSGI0210: Python does not run in this process; answering 500".to_owned()),
+        NoInterpreter::Failed => {
+            (500, format!("WSGI0103: application group '{name}' has no interpreter; answering 500"))
+        }
+        NoInterpreter::TooMany => (
+            503,
+            format!(
+                "WSGI0307: application group '{name}' would be the {}th sub-interpreter of this process, and {} is the most; \
+                 give applications a WSGIApplicationGroup that clients cannot choose; answering 503",
+                registry::MOST + 1,
+                registry::MOST
+            ),
+        ),
+    };
+    exchange.log(Level::Error, text.as_bytes());
+    Outcome::Status(status)
+}
+
+fn walk(py: Attached, exchange: &mut dyn Exchange, head: &RequestHead<'_>) -> Outcome {
+    // SAFETY: only the lifetime is stretched. The reference goes into `active` and is taken out by
+    // `active.end()` below, before this function returns, also when it unwinds (End); `Active::end`
+    // waits for any thread that is using it.
+    let exchange: &'static mut dyn Exchange = unsafe { std::mem::transmute(exchange) };
+    let script = script_path(head);
+    let reply = Reply::new(head.facts().has(flags::HEAD));
+    let active = Active::new(py.interpreter(), script, Walk { exchange, reply, input: Input::default() });
+    let _end = End { py, active: &active };
+    match request_type::new(py, &active) {
+        Ok(request) => {
+            let _current = Current::set(&request);
+            let outcome = run(py, &active, &request, head, script);
+            active.run_deferred(py);
+            outcome
+        }
+        Err(raised) => fail(py, &active, raised, "application"),
+    }
+}
+
+/// Ends the request when the walk is left, however it is.
+struct End<'a> {
+    py: Attached,
+    active: &'a Active,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.active.end(self.py);
+    }
+}
+
+/// A handler script takes the place of the mapped file.
+fn script_path<'h>(head: &RequestHead<'h>) -> &'h [u8] {
+    let handler_script = head.get(Key::ModWsgiHandlerScript).filter(|path| !path.is_empty());
+    handler_script.or_else(|| head.get(Key::ScriptFilename)).unwrap_or_default()
+}
+
+fn run(py: Attached, active: &Arc<Active>, request: &Ref, head: &RequestHead<'_>, script: &[u8]) -> Outcome {
+    let wanted = Wanted {
+        path: script,
+        callable: head.get(Key::ModWsgiCallableObject).unwrap_or(b"application"),
+        resource: head.get(Key::ScriptFilename).unwrap_or_default(),
+        facts: head.facts(),
+    };
+    // First of all: what a script prints while it is loaded belongs to this request.
+    let errors = match py.call(&py.interpreter().support.errors, [request]) {
+        Ok(errors) => errors,
+        Err(raised) => return fail(py, active, raised, "application"),
+    };
+    active.set_errors(errors.clone_ref(py));
+    let application = match application(py, active, &wanted) {
+        Ok(application) => application,
+        Err(NoApplication(status)) => return Outcome::Status(status),
+    };
+    let result = call(py, active, request, &errors, head, &application);
+    match result {
+        Ok(result) => respond(py, active, &result),
+        Err(raised) => fail(py, active, raised, "application"),
+    }
+}
+
+fn call(
+    py: Attached,
+    active: &Arc<Active>,
+    request: &Ref,
+    errors: &Ref,
+    head: &RequestHead<'_>,
+    application: &Ref,
+) -> Result<Ref, Raised> {
+    let environ = environ::build(py, head)?;
+    let names = &py.interpreter().names;
+    py.dict_set(&environ, &names.wsgi_input, &input_type::new(py, active)?)?;
+    py.dict_set(&environ, &names.wsgi_errors, errors)?;
+    environ::add_times(py, &environ, head.facts().request_start_us, thread_id())?;
+    let start_response = request_type::bind_start_response(py, request)?;
+    py.call(application, [&environ, &start_response])
+}
+
+/// This thread's number among those that have served, from 1 on.
+fn thread_id() -> i64 {
+    static LAST: AtomicI64 = AtomicI64::new(0);
+    thread_local! {
+        static ID: Cell<i64> = const { Cell::new(0) };
+    }
+    if ID.get() == 0 {
+        ID.set(LAST.fetch_add(1, Ordering::Relaxed) + 1);
+    }
+    ID.get()
+}
+
+/// How the body's delivery ended.
+enum Delivery {
+    /// The application delivered all of it.
+    Done,
+    /// Nobody is there to take the rest.
+    ClientGone,
+    /// httpd has answered the client itself, or its filters failed: the log line.
+    Broken(String),
+    Raised(Raised, &'static str),
+}
+
+fn respond(py: Attached, active: &Active, result: &Ref) -> Outcome {
+    let delivery = deliver(py, active, result);
+    let outcome = match delivery {
+        Delivery::Done => end(py, active),
+        // The client's own doing: httpd ends the connection, the log stays quiet.
+        Delivery::ClientGone => Outcome::Complete,
+        Delivery::Broken(reason) => {
+            active.log(py, Level::Info, reason.as_bytes());
+            Outcome::Incomplete
+        }
+        Delivery::Raised(raised, stage) => fail(py, active, raised, stage),
+    };
+    close(py, active, result);
+    outcome
+}
+
+fn deliver(py: Attached, active: &Active, result: &Ref) -> Delivery {
+    if let Some(item) = py.only_item(result) {
+        return send_block(py, active, &item, true).err().unwrap_or(Delivery::Done);
+    }
+    if !py.is_plain_sequence(result) {
+        match send_file(py, active, result) {
+            Ok(true) => return Delivery::Done,
+            Ok(false) => {}
+            Err(delivery) => return delivery,
+        }
+    }
+    iterate(py, active, result)
+}
+
+fn iterate(py: Attached, active: &Active, result: &Ref) -> Delivery {
+    let iterator = match py.iterator(result) {
+        Ok(iterator) => iterator,
+        Err(raised) => return Delivery::Raised(raised, "iteration"),
+    };
+    loop {
+        match py.next(&iterator) {
+            Ok(Some(item)) => {
+                if let Err(delivery) = send_block(py, active, &item, false) {
+                    return delivery;
+                }
+            }
+            Ok(None) => return Delivery::Done,
+            Err(raised) => return Delivery::Raised(raised, "iteration"),
+        }
+    }
+}
+
+fn send_block(py: Attached, active: &Active, item: &Ref, is_whole: bool) -> Result<(), Delivery> {
+    let Some(block) = py.as_bytes(item) else {
+        let text = format!("response iterable must yield bytes, not {}", py.type_name(item));
+        return Err(Delivery::Raised(py.raise(Class::Type, &text), "iteration"));
+    };
+    if block.is_empty() && !is_whole {
+        return Ok(());
+    }
+    let sent = active.detached(py, |walk| match is_whole {
+        true => walk.reply.send_whole(walk.exchange, block),
+        false => walk.reply.send(walk.exchange, block),
+    });
+    sent.unwrap_or(Ok(())).map_err(|error| failed(py, error))
+}
+
+fn failed(py: Attached, error: SendError) -> Delivery {
+    match error {
+        SendError::NoHead => Delivery::Raised(raise_send_error(py, &error), "iteration"),
+        SendError::Write(WriteError::ClientGone) => Delivery::ClientGone,
+        SendError::Write(error) => Delivery::Broken(format!("response cannot be delivered: {error}")),
+    }
+}
+
+/// Sends a `wsgi.file_wrapper` of a regular file as the file; false if it must be iterated.
+fn send_file(py: Attached, active: &Active, result: &Ref) -> Result<bool, Delivery> {
+    let raised = |raised| Delivery::Raised(raised, "iteration");
+    let support = &py.interpreter().support;
+    if !py.is_instance(result, &support.file_wrapper).map_err(raised)? {
+        return Ok(false);
+    }
+    let may = active.with(py, |walk| walk.reply.has_head() && !walk.reply.has_body()).unwrap_or(false);
+    if !may {
+        return Ok(false);
+    }
+    let range = py.call(&support.file_range, [result]).map_err(raised)?;
+    let Some((file, offset, length)) = file_range(py, &range).map_err(raised)? else { return Ok(false) };
+    let declared = active.with(py, |walk| walk.reply.declared_length()).flatten();
+    // More was declared than the file has: sent by pieces, so that the response is seen to be short.
+    if declared.is_some_and(|declared| declared > length) {
+        return Ok(false);
+    }
+    let length = declared.unwrap_or(length);
+    // SAFETY: the descriptor belongs to the file object that `result` holds, which is closed only by
+    // `close()` after the delivery.
+    let file = unsafe { BorrowedFd::borrow_raw(file) };
+    let sent = active.detached(py, |walk| walk.reply.send_file(walk.exchange, file, offset, length));
+    sent.unwrap_or(Ok(())).map_err(|error| failed(py, error))?;
+    Ok(true)
+}
+
+/// The tuple of `file_range()`: descriptor, offset and length in bytes.
+fn file_range(py: Attached, range: &Ref) -> Result<Option<(i32, u64, u64)>, Raised> {
+    // SAFETY: attached, live object; a tuple's items are borrowed and taken over.
+    let items = unsafe {
+        if ffi::PyTuple_Check(range.as_ptr()) == 0 || ffi::PyTuple_Size(range.as_ptr()) != 3 {
+            return Ok(None);
+        }
+        [0, 1, 2].map(|index| Ref::borrowed(ffi::PyTuple_GetItem(range.as_ptr(), index)))
+    };
+    let [file, offset, length] = [py.as_long(&items[0])?, py.as_long(&items[1])?, py.as_long(&items[2])?];
+    Ok(i32::try_from(file)
+        .ok()
+        .filter(|file| *file >= 0)
+        .zip(u64::try_from(offset).ok())
+        .zip(u64::try_from(length).ok())
+        .map(|((file, offset), length)| (file, offset, length)))
+}
+
+fn end(py: Attached, active: &Active) -> Outcome {
+    let ended = active.detached(py, |walk| {
+        let ended = walk.reply.end(walk.exchange);
+        (ended, walk.reply.missing())
+    });
+    match ended {
+        None => Outcome::Incomplete,
+        Some((Ok(Outcome::Incomplete), missing)) => {
+            let line =
+                format!("WSGI0308: the application's response is {missing} bytes short of its own Content-Length");
+            active.log(py, Level::Error, line.as_bytes());
+            Outcome::Incomplete
+        }
+        Some((Ok(outcome), _)) => outcome,
+        Some((Err(SendError::NoHead), _)) => {
+            let raised = raise_send_error(py, &SendError::NoHead);
+            fail(py, active, raised, "iteration")
+        }
+        Some((Err(SendError::Write(WriteError::ClientGone)), _)) => Outcome::Complete,
+        Some((Err(SendError::Write(error)), _)) => {
+            active.log(py, Level::Info, format!("response cannot be delivered: {error}").as_bytes());
+            Outcome::Incomplete
+        }
+    }
+}
+
+/// Calls the iterable's `close()`, if it has one, whatever happened before (PEP 3333, "Specification
+/// Details").
+fn close(py: Attached, active: &Active, result: &Ref) {
+    if py.is_plain_sequence(result) {
+        return;
+    }
+    let closed = match py.attribute(result, &py.interpreter().names.close) {
+        Ok(close) => py.call(&close, []),
+        Err(Raised) if py.is_attribute_error_set() => {
+            py.clear_exception();
+            return;
+        }
+        Err(raised) => {
+            active.log(py, Level::Error, b"WSGI0194: looking up the response's close attribute failed");
+            Err(raised)
+        }
+    };
+    if let Err(raised) = closed {
+        report(py, raised, "close");
+    }
+}
+
+/// Reports an exception and says how the request ends by it.
+fn fail(py: Attached, active: &Active, raised: Raised, stage: &str) -> Outcome {
+    let (outcome, is_client_gone) = active
+        .with(py, |walk| (walk.reply.outcome_of_failure(), walk.reply.is_client_gone()))
+        .unwrap_or((Outcome::Incomplete, true));
+    let exception = py.take_exception(raised);
+    // write() told the application by an OSError that the client has left; that it came back is no news.
+    if is_client_gone && py.is_os_error(&exception) {
+        return Outcome::Complete;
+    }
+    report_exception(py, &exception, stage);
+    outcome
+}
+
+fn report(py: Attached, raised: Raised, stage: &str) {
+    let exception = py.take_exception(raised);
+    report_exception(py, &exception, stage);
+}
+
+fn report_exception(py: Attached, exception: &Ref, stage: &str) {
+    let reported = py.text(stage).and_then(|stage| py.call(&py.interpreter().support.report, [exception, &stage]));
+    if reported.is_err() {
+        // report() never raises; out of memory there is nothing left to tell it with.
+        py.clear_exception();
+    }
+}

@@ -1,0 +1,111 @@
+//! The directives, as httpd wants its table, and the one C function behind all of them.
+
+use std::ffi::{CStr, c_char, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::bindings as c;
+use super::config;
+use super::pool::{Pool, optional_bytes};
+use super::regex::Regex;
+use super::server::Server;
+use crate::config::{Arguments, Context, DIRECTIVES, Directive, DirectoryWritten, Pattern, Place};
+
+/// `DIRECTIVES` as `command_rec`s, with the null entry that ends the table.
+#[repr(transparent)]
+pub(crate) struct Commands([c::command_rec; DIRECTIVES.len() + 1]);
+
+// SAFETY: the table is constant; its pointers are to statics and functions.
+unsafe impl Sync for Commands {}
+
+/// The table that the module record points to.
+pub(crate) static COMMANDS: Commands = commands();
+
+impl Commands {
+    pub(crate) const fn as_ptr(&self) -> *const c::command_rec {
+        self.0.as_ptr()
+    }
+}
+
+const fn commands() -> Commands {
+    const END: c::command_rec = c::command_rec {
+        name: std::ptr::null(),
+        func: c::cmd_func { no_args: None },
+        cmd_data: std::ptr::null_mut(),
+        req_override: 0,
+        args_how: c::cmd_how_RAW_ARGS,
+        errmsg: std::ptr::null(),
+    };
+    let mut table = [END; DIRECTIVES.len() + 1];
+    let mut index = 0;
+    while index < DIRECTIVES.len() {
+        let directive = &DIRECTIVES[index];
+        table[index] = c::command_rec {
+            name: directive.name.as_ptr(),
+            func: c::cmd_func { raw_args: Some(apply) },
+            cmd_data: std::ptr::from_ref(directive).cast_mut().cast(),
+            req_override: match directive.context {
+                Context::GlobalOnly | Context::Server => c::RSRC_CONF as i32,
+                Context::ServerOrDirectory => (c::RSRC_CONF | c::ACCESS_CONF) as i32,
+                Context::FileInfo => c::OR_FILEINFO as i32,
+            },
+            args_how: match directive.arguments {
+                Arguments::One => c::cmd_how_TAKE1,
+                Arguments::Raw => c::cmd_how_RAW_ARGS,
+            },
+            errmsg: directive.help.as_ptr(),
+        };
+        index += 1;
+    }
+    Commands(table)
+}
+
+/// httpd calls this for each use of a directive; null means accepted.
+unsafe extern "C" fn apply(parms: *mut c::cmd_parms, directory: *mut c_void, argument: *const c_char) -> *const c_char {
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: httpd passes a live cmd_parms for the call, the section's own DirectoryWritten, and a
+        // NUL-terminated argument (http_config.h); nothing else uses them meanwhile, since the
+        // configuration is read by one thread, and a .htaccess by the request's own.
+        unsafe { apply_directive(&*parms, directory.cast(), argument) }
+    }));
+    match result {
+        Ok(message) => message,
+        Err(_) => c"internal error in mod_wsgi_rs while reading this directive".as_ptr(),
+    }
+}
+
+/// # Safety
+/// As [`apply`] is called by httpd.
+unsafe fn apply_directive(
+    parms: &c::cmd_parms,
+    directory: *mut DirectoryWritten,
+    argument: *const c_char,
+) -> *const c_char {
+    // SAFETY: cmd_data of our table's entries is a `&'static Directive`; the rest as the caller says.
+    unsafe {
+        let directive = &*(*parms.cmd).cmd_data.cast::<Directive>();
+        let pool = Pool::from_raw(parms.pool);
+        if matches!(directive.context, Context::GlobalOnly) {
+            let refusal = c::ap_check_cmd_context(std::ptr::from_ref(parms).cast_mut(), c::GLOBAL_ONLY);
+            if !refusal.is_null() {
+                return refusal;
+            }
+        }
+        let server = Server::from_raw(parms.server);
+        let server_name = server.name().map(<[u8]>::to_vec);
+        let written = &mut (*config::slot((*parms.server).module_config).cast::<config::ServerSlot>()).written;
+        // A null path is the server level; there the settings go into the server's tree.
+        let directory = (!parms.path.is_null()).then(|| &mut *directory);
+        let mut place = Place {
+            server: written,
+            directory,
+            compile: &|pattern| Regex::compile(pattern).map(|regex| Arc::new(regex) as Arc<dyn Pattern>),
+            server_name,
+            is_virtual: server.is_virtual(),
+        };
+        match (directive.apply)(&mut place, optional_bytes(argument).unwrap_or(b"")) {
+            Ok(()) => std::ptr::null(),
+            Err(refusal) => CStr::as_ptr(pool.copy(refusal.to_string().as_bytes())),
+        }
+    }
+}

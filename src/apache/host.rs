@@ -1,0 +1,341 @@
+//! Opens libpython and the host library in an httpd child, and calls the host's table.
+//!
+//! Python runs on a thread of its own, started by `Py_BytesMain` with a worker's argv (docs/request.md),
+//! which parks without the GIL until the child ends. Child processes only; never in httpd's parent.
+
+use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::Duration;
+
+use gateway::embedded::{
+    ABI, Bytes, ExchangeTable, FAULT_ANSWERED, FAULT_CLIENT_GONE, FAULT_FAILED, FAULT_REFUSED, FAULT_TIMED_OUT,
+};
+use gateway::embedded::{Fault, HostTable, ProcessTable, TABLE_SYMBOL};
+use gateway::{Exchange, Flow, Level, Outcome, ReadError, WriteError};
+
+use super::log::Log;
+use super::server::Server;
+
+/// What a Python to be embedded consists of.
+#[derive(Clone, Debug)]
+pub(crate) struct PythonFiles {
+    /// The interpreter's executable: argv[0], from which Python finds its prefix and a venv's packages.
+    pub(crate) executable: CString,
+    /// The shared libpython of the same build.
+    pub(crate) library: CString,
+}
+
+/// Why Python could not be started.
+#[derive(Debug)]
+pub(crate) enum StartError {
+    /// A library could not be opened: the dynamic linker's words.
+    Open { file: String, reason: String },
+    /// The host library is not of this module's build.
+    Mismatch { file: String },
+    /// The interpreter ended, or did not get ready in time.
+    NotReady,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open { file, reason } => write!(f, "cannot open {file}: {reason}"),
+            Self::Mismatch { file } => write!(f, "{file} is of another build than the module; install both together"),
+            Self::NotReady => {
+                f.write_str("the interpreter did not start (its own words are in this log or on httpd's stderr)")
+            }
+        }
+    }
+}
+
+/// The running host of this child.
+#[derive(Clone, Copy)]
+pub(crate) struct Host {
+    table: &'static HostTable,
+}
+
+type PyBytesMain = unsafe extern "C" fn(c_int, *mut *mut c_char) -> c_int;
+
+const START_LIMIT_MS: u64 = 60_000;
+
+impl Host {
+    /// Starts Python in this child: once, and before any thread that matters has signals of its own.
+    ///
+    /// # Errors
+    /// See [`StartError`]. Nothing is undone: a child tries once.
+    pub(crate) fn start(
+        files: &PythonFiles,
+        host: &Path,
+        arguments: Vec<CString>,
+        hash_seed: Option<&str>,
+        settings: &[u8],
+    ) -> Result<Host, StartError> {
+        // RTLD_GLOBAL: extension modules find Python's symbols in the process, not by linking it.
+        let python = open(&files.library, libc::RTLD_NOW | libc::RTLD_GLOBAL)?;
+        let host = CString::new(host.as_os_str().as_bytes()).expect("a path that was opened has no NUL");
+        let library = open(&host, libc::RTLD_NOW | libc::RTLD_LOCAL | libc::RTLD_NODELETE)?;
+        let table = host_table(library, &host)?;
+        let process = ProcessTable { abi: ABI, log: log_of_process, is_logged: is_logged_in_process };
+        let main = symbol(python, c"Py_BytesMain", &files.library)?;
+        // SAFETY: Py_BytesMain's declaration in pylifecycle.h; stable ABI since 3.8.
+        let main = unsafe { std::mem::transmute::<*mut c_void, PyBytesMain>(main) };
+        // SAFETY: the table's functions take what embedded.rs says; `process` is copied by prepare.
+        if unsafe { (table.prepare)(&process, bytes(settings)) } != 0 {
+            return Err(StartError::Mismatch { file: host.to_string_lossy().into_owned() });
+        }
+        let dispositions = Dispositions::save();
+        // The one setting of an interpreter that has no option; taken away again by the support package.
+        if let Some(seed) = hash_seed {
+            // SAFETY: setenv races only with other threads' use of the environment; httpd's children
+            // read theirs before they serve, and Python has not started.
+            unsafe { std::env::set_var("PYTHONHASHSEED", seed) };
+        }
+        run_interpreter(main, arguments, table.ended);
+        // SAFETY: as above.
+        let ready = unsafe { (table.wait_ready)(START_LIMIT_MS) } == 0;
+        // Python's start sets handlers for SIGINT, SIGPIPE and SIGXFSZ; this process is httpd's.
+        dispositions.restore();
+        if ready { Ok(Host { table }) } else { Err(StartError::NotReady) }
+    }
+
+    /// Serves one exchange on the calling thread.
+    pub(crate) fn serve(self, exchange: &mut dyn Exchange, head: &[u8]) -> Outcome {
+        let mut exchange: &mut dyn Exchange = exchange;
+        let context: *mut &mut dyn Exchange = &mut exchange;
+        // SAFETY: `context` outlives the call and the host uses it only until it returns.
+        Outcome::from_number(unsafe { (self.table.serve)(&EXCHANGE, context.cast(), bytes(head)) })
+    }
+
+    /// Loads a script before its first request; false if that failed (the host has logged why).
+    pub(crate) fn import_script(self, path: &[u8], application_group: &[u8]) -> bool {
+        // SAFETY: both slices outlive the call.
+        unsafe { (self.table.import_script)(bytes(path), bytes(application_group)) == 0 }
+    }
+
+    /// Ends Python's part of the process; false if something did not end within the limit.
+    pub(crate) fn stop(self, limit: Duration) -> bool {
+        // SAFETY: no pointer crosses.
+        unsafe { (self.table.stop)(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)) == 0 }
+    }
+}
+
+fn bytes(slice: &[u8]) -> Bytes {
+    Bytes { data: slice.as_ptr(), len: slice.len() }
+}
+
+fn open(file: &CStr, flags: c_int) -> Result<*mut c_void, StartError> {
+    // SAFETY: `file` is a C string; a library's constructors are the installation's own code.
+    let handle = unsafe { libc::dlopen(file.as_ptr(), flags) };
+    if handle.is_null() { Err(open_error(file)) } else { Ok(handle) }
+}
+
+fn open_error(file: &CStr) -> StartError {
+    // SAFETY: dlerror gives null or a string that stays until this thread's next dl call.
+    let reason = unsafe {
+        let text = libc::dlerror();
+        if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
+    };
+    StartError::Open { file: file.to_string_lossy().into_owned(), reason }
+}
+
+fn symbol(library: *mut c_void, name: &CStr, file: &CStr) -> Result<*mut c_void, StartError> {
+    // SAFETY: `library` is a handle that dlopen gave and nobody closes.
+    let address = unsafe { libc::dlsym(library, name.as_ptr()) };
+    if address.is_null() { Err(open_error(file)) } else { Ok(address) }
+}
+
+fn host_table(library: *mut c_void, file: &CStr) -> Result<&'static HostTable, StartError> {
+    let function = symbol(library, TABLE_SYMBOL, file)?;
+    // SAFETY: the symbol is this function in every build of the host (embedded.rs), and its table is a
+    // static of a library that is never unloaded. `abi` is the first field in every version.
+    let table = unsafe {
+        let function = std::mem::transmute::<*mut c_void, extern "C" fn() -> *const HostTable>(function);
+        &*function()
+    };
+    if table.abi == ABI { Ok(table) } else { Err(StartError::Mismatch { file: file.to_string_lossy().into_owned() }) }
+}
+
+/// Runs `Py_BytesMain` on a new thread that takes no signals: those of the process are httpd's.
+fn run_interpreter(main: PyBytesMain, arguments: Vec<CString>, ended: unsafe extern "C" fn()) {
+    let run = move || {
+        // Python may keep pointers into argv for good (sys.orig_argv), so it is never freed.
+        let mut pointers: Vec<*mut c_char> = arguments.into_iter().map(CString::into_raw).collect();
+        let count = c_int::try_from(pointers.len()).expect("a handful of arguments");
+        pointers.push(std::ptr::null_mut());
+        // SAFETY: argc and a null-terminated argv of writable strings, as main() would get them
+        // (pylifecycle.h). This is the one call of the process.
+        unsafe { main(count, pointers.leak().as_mut_ptr()) };
+        // SAFETY: the host's function takes nothing and is never unloaded.
+        unsafe { ended() };
+    };
+    // SAFETY: sigfillset and pthread_sigmask write to the sets given; the mask is inherited by the new
+    // thread (pthread_create(3)) and restored at once.
+    unsafe {
+        let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        // An application's main thread expects the usual 8 MiB, of which only used pages cost.
+        let spawned = std::thread::Builder::new().name("python".to_owned()).stack_size(8 << 20).spawn(run);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+        drop(spawned);
+    }
+}
+
+/// The process's signal handlers, to be put back as they were.
+struct Dispositions(Vec<(c_int, libc::sigaction)>);
+
+impl Dispositions {
+    fn save() -> Self {
+        let read = |signal| {
+            // SAFETY: with a null `act`, sigaction only reports.
+            unsafe {
+                let mut action = std::mem::zeroed();
+                (libc::sigaction(signal, std::ptr::null(), &mut action) == 0).then_some((signal, action))
+            }
+        };
+        Dispositions((1..=libc::SIGRTMAX()).filter_map(read).collect())
+    }
+
+    fn restore(self) {
+        for (signal, action) in self.0 {
+            // SAFETY: the action is one that sigaction reported for this signal.
+            unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) };
+        }
+    }
+}
+
+// ---- what the host calls ----
+
+static EXCHANGE: ExchangeTable = ExchangeTable { read, start, write, send_file, is_logged, log, is_client_gone };
+
+/// # Safety
+/// `context` is what [`Host::serve`] passed, during that call and on one thread at a time.
+unsafe fn exchange<'a>(context: *mut c_void) -> &'a mut dyn Exchange {
+    // SAFETY: as above: a live `*mut &mut dyn Exchange`.
+    unsafe { &mut **context.cast::<&mut dyn Exchange>() }
+}
+
+/// # Safety
+/// `piece` comes from the host, readable for the call.
+unsafe fn slice<'a>(piece: Bytes) -> &'a [u8] {
+    if piece.len == 0 {
+        return &[];
+    }
+    // SAFETY: as above.
+    unsafe { std::slice::from_raw_parts(piece.data, piece.len) }
+}
+
+unsafe extern "C" fn read(context: *mut c_void, buf: *mut u8, len: usize, fault: *mut Fault) -> isize {
+    // SAFETY: the host passes `len` writable bytes and a writable fault (embedded.rs).
+    let result =
+        catch_unwind(AssertUnwindSafe(|| unsafe { exchange(context).read(std::slice::from_raw_parts_mut(buf, len)) }));
+    let error = match result {
+        Ok(Ok(count)) => return count as isize,
+        Ok(Err(ReadError::ClientGone)) => (FAULT_CLIENT_GONE, String::new()),
+        Ok(Err(ReadError::TimedOut)) => (FAULT_TIMED_OUT, String::new()),
+        Ok(Err(ReadError::Refused)) => (FAULT_REFUSED, String::new()),
+        Ok(Err(ReadError::Failed(reason))) => (FAULT_FAILED, reason),
+        Err(_) => (FAULT_FAILED, "internal error".to_owned()),
+    };
+    // SAFETY: as above.
+    unsafe { report(fault, error) }
+    -1
+}
+
+unsafe extern "C" fn start(context: *mut c_void, head: Bytes, fault: *mut Fault) -> c_int {
+    // SAFETY: see exchange() and slice().
+    let result = catch_unwind(AssertUnwindSafe(|| unsafe { exchange(context).start(slice(head)) }));
+    // SAFETY: the host passes a writable fault.
+    unsafe { finish(result, fault) }
+}
+
+unsafe extern "C" fn write(context: *mut c_void, piece: Bytes, flow: c_int, fault: *mut Fault) -> c_int {
+    let flow = match flow {
+        0 => Flow::More,
+        1 => Flow::Flush,
+        _ => Flow::End,
+    };
+    // SAFETY: see exchange() and slice().
+    let result = catch_unwind(AssertUnwindSafe(|| unsafe { exchange(context).write(slice(piece), flow) }));
+    // SAFETY: the host passes a writable fault.
+    unsafe { finish(result, fault) }
+}
+
+unsafe extern "C" fn send_file(context: *mut c_void, fd: c_int, offset: u64, length: u64, fault: *mut Fault) -> c_int {
+    // SAFETY: see exchange(); the host keeps the descriptor open during the call.
+    let result = catch_unwind(AssertUnwindSafe(|| unsafe {
+        exchange(context).send_file(BorrowedFd::borrow_raw(fd), offset, length)
+    }));
+    // SAFETY: the host passes a writable fault.
+    unsafe { finish(result, fault) }
+}
+
+unsafe extern "C" fn is_logged(context: *mut c_void, level: c_int) -> c_int {
+    // SAFETY: see exchange().
+    let result = catch_unwind(AssertUnwindSafe(|| unsafe { exchange(context).is_logged(Level::from_number(level)) }));
+    c_int::from(result.unwrap_or(false))
+}
+
+unsafe extern "C" fn log(context: *mut c_void, level: c_int, line: Bytes) {
+    // A line that cannot be logged has nowhere else to go.
+    // SAFETY: see exchange() and slice().
+    let _ = catch_unwind(AssertUnwindSafe(|| unsafe { exchange(context).log(Level::from_number(level), slice(line)) }));
+}
+
+unsafe extern "C" fn is_client_gone(context: *mut c_void) -> c_int {
+    // SAFETY: see exchange().
+    let result = catch_unwind(AssertUnwindSafe(|| unsafe { exchange(context).is_client_gone() }));
+    c_int::from(result.unwrap_or(true))
+}
+
+/// # Safety
+/// `fault` is writable.
+unsafe fn finish(result: std::thread::Result<Result<(), WriteError>>, fault: *mut Fault) -> c_int {
+    let error = match result {
+        Ok(Ok(())) => return 0,
+        Ok(Err(WriteError::ClientGone)) => (FAULT_CLIENT_GONE, String::new()),
+        Ok(Err(WriteError::Answered)) => (FAULT_ANSWERED, String::new()),
+        Ok(Err(WriteError::Failed(reason))) => (FAULT_FAILED, reason),
+        Err(_) => (FAULT_FAILED, "internal error".to_owned()),
+    };
+    // SAFETY: as the caller promises.
+    unsafe { report(fault, error) }
+    -1
+}
+
+/// # Safety
+/// `fault` is writable.
+unsafe fn report(fault: *mut Fault, (kind, text): (c_int, String)) {
+    // SAFETY: as the caller promises.
+    let fault = unsafe { &mut *fault };
+    fault.kind = kind;
+    let room = fault.text.len() - 1;
+    fault.text.fill(0);
+    for (slot, byte) in fault.text[..room].iter_mut().zip(text.bytes()) {
+        *slot = byte as c_char;
+    }
+}
+
+unsafe extern "C" fn log_of_process(level: c_int, line: Bytes) {
+    // A line that cannot be logged has nowhere else to go.
+    let _ = catch_unwind(|| {
+        if let Some(server) = Server::main() {
+            // SAFETY: see slice().
+            server.write(Level::from_number(level), unsafe { slice(line) });
+        }
+    });
+}
+
+unsafe extern "C" fn is_logged_in_process(level: c_int) -> c_int {
+    let logged = catch_unwind(|| Server::main().is_some_and(|server| server.is_logged(Level::from_number(level))));
+    c_int::from(logged.unwrap_or(false))
+}
+
+/// The host library's file beside the module.
+pub(crate) fn host_file(directory: &Path) -> std::path::PathBuf {
+    directory.join(OsStr::new("host")).join("_wsgi_host.abi3.so")
+}

@@ -1,0 +1,37 @@
+//! The one safe wrapper over httpd and APR. It decides nothing, and it is the only room of the Apache
+//! half, beside the module record, with `unsafe` in it.
+
+#![allow(unsafe_code, reason = "the wrapper room; every block names the fact that makes it sound")]
+
+pub(crate) mod bindings;
+mod body;
+mod command;
+mod config;
+mod hook;
+mod host;
+mod log;
+mod output;
+mod pool;
+mod process;
+mod regex;
+mod request;
+mod server;
+mod table;
+
+pub(crate) use body::Body;
+pub(crate) use hook::Answer;
+pub(crate) use host::{Host, PythonFiles, host_file};
+pub(crate) use log::{Log, log_line};
+pub(crate) use output::Output;
+pub(crate) use pool::Pool;
+pub(crate) use process::{ask_as_server_user, library_directory};
+pub(crate) use request::{FileKind, Request};
+pub(crate) use server::{Httpd, Server, announce, banner, is_preliminary_pass};
+
+/// What the module record is made of.
+pub(crate) mod record {
+    pub(crate) use super::command::COMMANDS;
+    pub(crate) use super::config::{create_directory, create_server, merge_directory, merge_server};
+    pub(crate) use super::hook::{on_child_init, on_post_config, on_request};
+    pub(crate) use super::process::stay_loaded;
+}

@@ -1,0 +1,72 @@
+//! Memory that lives as long as an APR pool.
+
+use std::ffi::{CStr, c_char, c_void};
+use std::marker::PhantomData;
+
+use super::bindings as c;
+
+/// An APR pool that outlives `'a`: a request's, a child's, or the configuration's.
+#[derive(Clone, Copy)]
+pub(crate) struct Pool<'a> {
+    raw: *mut c::apr_pool_t,
+    life: PhantomData<&'a c::apr_pool_t>,
+}
+
+impl<'a> Pool<'a> {
+    /// # Safety
+    /// `raw` is a live pool and stays so for `'a`.
+    pub(super) unsafe fn from_raw(raw: *mut c::apr_pool_t) -> Self {
+        Pool { raw, life: PhantomData }
+    }
+
+    pub(super) fn as_raw(self) -> *mut c::apr_pool_t {
+        self.raw
+    }
+
+    /// Copies `bytes` into the pool, with a NUL after them.
+    pub(crate) fn copy(self, bytes: &[u8]) -> &'a CStr {
+        // SAFETY: apr_pstrmemdup copies exactly `len` bytes and adds a NUL (apr_strings.h); the copy
+        // lives as long as the pool, which outlives 'a. A NUL inside only makes the CStr shorter.
+        unsafe { CStr::from_ptr(c::apr_pstrmemdup(self.raw, bytes.as_ptr().cast(), bytes.len())) }
+    }
+
+    /// Copies `bytes` into the pool as they are.
+    pub(crate) fn copy_bytes(self, bytes: &[u8]) -> &'a [u8] {
+        // SAFETY: apr_palloc gives `len` writable bytes that live as long as the pool (apr_pools.h); it
+        // ends the process rather than return null, since httpd sets an abort function on its pools.
+        unsafe {
+            let copy = c::apr_palloc(self.raw, bytes.len()).cast::<u8>();
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), copy, bytes.len());
+            std::slice::from_raw_parts(copy, bytes.len())
+        }
+    }
+
+    /// Moves a Rust value into the pool's care: dropped when the pool is cleared or destroyed.
+    pub(crate) fn keep<T: 'static>(self, value: T) -> &'a mut T {
+        let raw = Box::into_raw(Box::new(value));
+        // SAFETY: the cleanup runs once, when the pool goes (apr_pools.h), and nothing else frees
+        // `raw`; no exec of a child cleanup is wanted, hence apr_pool_cleanup_null.
+        unsafe {
+            c::apr_pool_cleanup_register(self.raw, raw.cast(), Some(drop_kept::<T>), Some(c::apr_pool_cleanup_null));
+            &mut *raw
+        }
+    }
+}
+
+unsafe extern "C" fn drop_kept<T>(raw: *mut c_void) -> c::apr_status_t {
+    // A destructor that panics must not unwind into APR; there is nobody to tell at pool cleanup.
+    let _ = std::panic::catch_unwind(|| {
+        // SAFETY: `raw` came from Box::into_raw::<T> in `keep`, and a cleanup runs once.
+        drop(unsafe { Box::from_raw(raw.cast::<T>()) });
+    });
+    0
+}
+
+/// The bytes of a C string that may be null.
+///
+/// # Safety
+/// `raw` is null or a NUL-terminated string that lives for `'a`.
+pub(super) unsafe fn optional_bytes<'a>(raw: *const c_char) -> Option<&'a [u8]> {
+    // SAFETY: as the caller promises.
+    (!raw.is_null()).then(|| unsafe { CStr::from_ptr(raw) }.to_bytes())
+}

@@ -1,0 +1,363 @@
+//! A request_rec: what httpd knows of a request, read without copying.
+//!
+//! Every method that gives bytes gives httpd's own, which live in the request's pool.
+
+use std::ffi::{CStr, c_char};
+use std::marker::PhantomData;
+
+use super::bindings as c;
+use super::config;
+use super::pool::{Pool, optional_bytes};
+use super::server::Server;
+use super::table::Table;
+use crate::config::{Alias, DirectoryWritten};
+
+/// What httpd found at the place that a URL was mapped to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    Missing,
+    Directory,
+    Other,
+}
+
+/// A live request.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'a> {
+    raw: *mut c::request_rec,
+    life: PhantomData<&'a c::request_rec>,
+}
+
+impl<'a> Request<'a> {
+    /// # Safety
+    /// `raw` is the request_rec that httpd passed to a hook, and `'a` ends with that hook.
+    pub(super) unsafe fn from_raw(raw: *mut c::request_rec) -> Self {
+        Request { raw, life: PhantomData }
+    }
+
+    pub(super) fn as_raw(self) -> *mut c::request_rec {
+        self.raw
+    }
+
+    /// A copy of the pointer's target would be wrong (httpd writes to it), so each method reads
+    /// through the pointer and holds no reference across a call into httpd.
+    fn record(self) -> &'a c::request_rec {
+        // SAFETY: live for 'a (from_raw), and only this thread works on the request in a hook.
+        unsafe { &*self.raw }
+    }
+
+    pub(super) fn connection(self) -> &'a c::conn_rec {
+        // SAFETY: a request's connection outlives it (httpd.h).
+        unsafe { &*self.record().connection }
+    }
+
+    fn bytes(self, raw: *const c_char) -> Option<&'a [u8]> {
+        // SAFETY: strings of a request_rec are NUL-terminated and live in its pool or longer.
+        unsafe { optional_bytes(raw) }
+    }
+
+    pub(crate) fn pool(self) -> Pool<'a> {
+        // SAFETY: the request's own pool, which lives as long as the request.
+        unsafe { Pool::from_raw(self.record().pool) }
+    }
+
+    pub(crate) fn server(self) -> Server<'a> {
+        // SAFETY: a request's server belongs to the configuration of the child, which outlives it.
+        unsafe { Server::from_raw(self.record().server) }
+    }
+
+    /// What the module's directives said for this request's sections, merged.
+    pub(crate) fn directory_settings(self) -> &'a DirectoryWritten {
+        // SAFETY: per_dir_config of a live request; httpd made our slot by create or merge_dir_config.
+        unsafe { config::directory_settings(self.record().per_dir_config) }
+    }
+
+    // ---- request line and URL ----
+
+    pub(crate) fn method(self) -> &'a [u8] {
+        self.bytes(self.record().method).unwrap_or(b"GET")
+    }
+
+    pub(crate) fn is_head(self) -> bool {
+        self.record().header_only != 0
+    }
+
+    pub(crate) fn protocol(self) -> &'a [u8] {
+        self.bytes(self.record().protocol).unwrap_or(b"")
+    }
+
+    /// `http` or `https`.
+    pub(crate) fn scheme(self) -> &'a [u8] {
+        // SAFETY: ap_run_http_scheme reads the request and gives a static string (http_core.h).
+        unsafe { optional_bytes(c::ap_run_http_scheme(self.raw)) }.unwrap_or(b"http")
+    }
+
+    /// The whole request line.
+    pub(crate) fn request_line(self) -> &'a [u8] {
+        self.bytes(self.record().the_request).unwrap_or(b"")
+    }
+
+    /// The decoded path.
+    pub(crate) fn uri(self) -> &'a [u8] {
+        self.bytes(self.record().uri).unwrap_or(b"")
+    }
+
+    /// The path that a regular expression is matched against: the same, for C.
+    pub(crate) fn path_info(self) -> &'a [u8] {
+        self.bytes(self.record().path_info).unwrap_or(b"")
+    }
+
+    pub(crate) fn query(self) -> &'a [u8] {
+        self.bytes(self.record().args).unwrap_or(b"")
+    }
+
+    /// The host that the client asked for, lower case, without port.
+    pub(crate) fn host(self) -> Option<&'a [u8]> {
+        self.bytes(self.record().hostname)
+    }
+
+    // ---- file ----
+
+    pub(crate) fn filename(self) -> &'a [u8] {
+        self.bytes(self.record().filename).unwrap_or(b"")
+    }
+
+    pub(crate) fn set_filename(self, filename: &'a CStr) {
+        // SAFETY: httpd lets a translate_name hook set filename to a string of the request's pool.
+        unsafe { (*self.raw).filename = filename.as_ptr().cast_mut() }
+    }
+
+    pub(crate) fn file_kind(self) -> FileKind {
+        match self.record().finfo.filetype {
+            c::apr_filetype_e_APR_NOFILE => FileKind::Missing,
+            c::apr_filetype_e_APR_DIR => FileKind::Directory,
+            _ => FileKind::Other,
+        }
+    }
+
+    /// Modification time of the file, µs since the epoch.
+    pub(crate) fn file_mtime_us(self) -> i64 {
+        self.record().finfo.mtime
+    }
+
+    pub(crate) fn rejects_path_info(self) -> bool {
+        self.record().used_path_info == c::AP_REQ_REJECT_PATH_INFO as i32
+    }
+
+    /// `Options ExecCGI` holds here.
+    pub(crate) fn may_execute(self) -> bool {
+        // SAFETY: ap_allow_options reads the request's configuration (http_core.h).
+        unsafe { c::ap_allow_options(self.raw) & c::OPT_EXECCGI as i32 != 0 }
+    }
+
+    pub(crate) fn document_root(self) -> Option<&'a [u8]> {
+        // SAFETY: a string of the configuration or of the request's pool (http_core.h).
+        unsafe { optional_bytes(c::ap_document_root(self.raw)) }
+    }
+
+    pub(crate) fn context_prefix(self) -> Option<&'a [u8]> {
+        // SAFETY: as above.
+        unsafe { optional_bytes(c::ap_context_prefix(self.raw)) }
+    }
+
+    pub(crate) fn context_document_root(self) -> Option<&'a [u8]> {
+        // SAFETY: as above.
+        unsafe { optional_bytes(c::ap_context_document_root(self.raw)) }
+    }
+
+    // ---- handler ----
+
+    pub(crate) fn handler(self) -> Option<&'a [u8]> {
+        self.bytes(self.record().handler)
+    }
+
+    pub(crate) fn set_handler(self, handler: &'static CStr) {
+        // SAFETY: httpd lets hooks set handler to a string that outlives the request.
+        unsafe { (*self.raw).handler = handler.as_ptr() }
+    }
+
+    /// Remembers which alias mapped the request, for the handler.
+    pub(crate) fn set_alias(self, alias: &'a Alias) {
+        // SAFETY: request_config has a slot for each module, made with the request (httpd's
+        // ap_create_request); `alias` belongs to the configuration, which outlives the request.
+        unsafe { config::set_slot(self.record().request_config, std::ptr::from_ref(alias).cast_mut().cast()) }
+    }
+
+    /// The alias that mapped the request, if one did.
+    pub(crate) fn alias(self) -> Option<&'a Alias> {
+        // SAFETY: only set_alias fills our slot of request_config.
+        unsafe { config::slot(self.record().request_config).cast::<Alias>().as_ref() }
+    }
+
+    // ---- tables ----
+
+    fn table(self, raw: *mut c::apr_table_t) -> Table<'a> {
+        // SAFETY: a request's tables are made with it and live in its pool.
+        unsafe { Table::from_raw(raw) }
+    }
+
+    pub(crate) fn headers(self) -> Table<'a> {
+        self.table(self.record().headers_in)
+    }
+
+    pub(crate) fn environment(self) -> Table<'a> {
+        self.table(self.record().subprocess_env)
+    }
+
+    pub(crate) fn notes(self) -> Table<'a> {
+        self.table(self.record().notes)
+    }
+
+    pub(crate) fn response_headers(self) -> Table<'a> {
+        self.table(self.record().headers_out)
+    }
+
+    /// Headers that stay when httpd answers with its own error document.
+    pub(crate) fn error_headers(self) -> Table<'a> {
+        self.table(self.record().err_headers_out)
+    }
+
+    // ---- who and where ----
+
+    pub(crate) fn server_name(self) -> &'a [u8] {
+        // SAFETY: UseCanonicalName's answer and its escaped copy are strings of the request's pool
+        // (http_core.h, ap_get_server_name; httpd.h, ap_escape_html2).
+        unsafe {
+            let name = c::ap_get_server_name(self.raw);
+            optional_bytes(c::ap_escape_html2(self.record().pool, name, 0)).unwrap_or(b"")
+        }
+    }
+
+    /// The port by UseCanonicalName and UseCanonicalPhysicalPort, which may be the client's word.
+    pub(crate) fn server_port(self) -> u16 {
+        // SAFETY: ap_get_server_port reads the request (http_core.h).
+        unsafe { c::ap_get_server_port(self.raw) }
+    }
+
+    /// The port that the connection came in on.
+    pub(crate) fn listener_port(self) -> u16 {
+        // SAFETY: local_addr is set with the connection and lives as long.
+        unsafe { self.connection().local_addr.as_ref() }.map_or(0, |address| address.port)
+    }
+
+    /// The host that the listener was configured with, if any.
+    pub(crate) fn listener_host(self) -> Option<&'a [u8]> {
+        // SAFETY: as above; hostname is null or a string of the same pool.
+        let address = unsafe { self.connection().local_addr.as_ref() }?;
+        self.bytes(address.hostname)
+    }
+
+    pub(crate) fn server_address(self) -> Option<&'a [u8]> {
+        self.bytes(self.connection().local_ip)
+    }
+
+    /// The client's address, as mod_remoteip may have replaced it.
+    pub(crate) fn client_address(self) -> Option<&'a [u8]> {
+        self.bytes(self.record().useragent_ip)
+    }
+
+    pub(crate) fn client_port(self) -> u16 {
+        // SAFETY: client_addr is set with the connection and lives as long.
+        unsafe { self.connection().client_addr.as_ref() }.map_or(0, |address| address.port)
+    }
+
+    pub(crate) fn user(self) -> Option<&'a [u8]> {
+        self.bytes(self.record().user)
+    }
+
+    pub(crate) fn auth_type(self) -> Option<&'a [u8]> {
+        self.bytes(self.record().ap_auth_type)
+    }
+
+    /// The connection is TLS.
+    pub(crate) fn is_tls(self) -> bool {
+        // SAFETY: the shim asks mod_ssl's optional function about a live connection.
+        unsafe { c::wsgi_shim_is_tls(self.record().connection) != 0 }
+    }
+
+    /// `CGIPassAuth On`.
+    pub(crate) fn passes_authorization(self) -> bool {
+        // SAFETY: the shim reads the core's per-directory configuration of a live request.
+        unsafe { c::wsgi_shim_passes_authorization(self.raw) != 0 }
+    }
+
+    /// `CGIVar REQUEST_URI current-uri`.
+    pub(crate) fn wants_current_uri(self) -> bool {
+        // SAFETY: as above.
+        unsafe { c::wsgi_shim_wants_current_uri(self.raw) != 0 }
+    }
+
+    /// The first output filter changes content, as mod_deflate's does.
+    pub(crate) fn has_content_filter(self) -> bool {
+        // SAFETY: the shim reads the filter chain of a live request.
+        unsafe { c::wsgi_shim_has_content_filter(self.raw) != 0 }
+    }
+
+    /// The request that an internal redirect came from.
+    pub(crate) fn previous(self) -> Option<Request<'a>> {
+        let previous = self.record().prev;
+        // SAFETY: prev is null or the request_rec that this one was made from, of the same life.
+        (!previous.is_null()).then(|| unsafe { Request::from_raw(previous) })
+    }
+
+    /// When httpd read the request line, µs since the epoch.
+    pub(crate) fn time_us(self) -> u64 {
+        self.record().request_time.max(0) as u64
+    }
+
+    /// The id that `%L` writes in the error log; made now if nothing was logged yet.
+    pub(crate) fn log_id(self) -> Option<&'a [u8]> {
+        if self.record().log_id.is_null() {
+            let mut id = std::ptr::null();
+            // SAFETY: the hook writes a string of the request's pool (http_core.h, generate_log_id);
+            // storing it is what httpd's own logging does on the first line of a request.
+            unsafe {
+                if c::ap_run_generate_log_id(self.record().connection, self.raw, &mut id) == c::OK as i32 {
+                    (*self.raw).log_id = id;
+                }
+            }
+        }
+        self.bytes(self.record().log_id)
+    }
+
+    /// The connection's log id, if httpd has made one.
+    pub(crate) fn connection_id(self) -> Option<&'a [u8]> {
+        self.bytes(self.connection().log_id)
+    }
+
+    // ---- request body ----
+
+    /// `LimitRequestBody`, bytes; 0 means no limit.
+    pub(crate) fn body_limit(self) -> u64 {
+        // SAFETY: reads the core's configuration for the request (http_core.h).
+        unsafe { c::ap_get_limit_req_body(self.raw) }.max(0) as u64
+    }
+
+    // ---- response ----
+
+    /// Status and reason phrase of the response; an empty `line` takes httpd's own phrase.
+    pub(crate) fn set_status(self, code: u16, line: Option<&'a CStr>) {
+        // SAFETY: the handler owns the response fields; `line` lives in the request's pool.
+        unsafe {
+            (*self.raw).status = i32::from(code);
+            (*self.raw).status_line = line.map_or(std::ptr::null(), CStr::as_ptr);
+        }
+    }
+
+    /// `Content-Type`, which output filters act on.
+    pub(crate) fn set_content_type(self, value: &'a CStr) {
+        // SAFETY: ap_set_content_type keeps the pointer, which lives in the request's pool.
+        unsafe { c::ap_set_content_type(self.raw, value.as_ptr()) }
+    }
+
+    /// `Content-Length`, in bytes.
+    pub(crate) fn set_content_length(self, length: u64) {
+        // SAFETY: plain setter (http_protocol.h).
+        unsafe { c::ap_set_content_length(self.raw, i64::try_from(length).unwrap_or(i64::MAX)) }
+    }
+
+    /// The client has closed or reset the connection, or httpd gave it up.
+    pub(crate) fn is_aborted(self) -> bool {
+        // SAFETY: the shim reads one field of the live connection.
+        unsafe { c::wsgi_shim_is_aborted(self.record().connection) != 0 }
+    }
+}

@@ -1,0 +1,58 @@
+//! The codes that log lines from warning up start with. Each is allotted once; where mod_wsgi has the
+//! same condition, it is mod_wsgi's number. Sections: docs/error-reference.md.
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+        $($(#[$doc])* pub(crate) const $name: &str = $code;)*
+        #[cfg(test)]
+        const ALL: &[&str] = &[$($code,)*];
+    };
+}
+
+codes! {
+    /// Python cannot be started as configured.
+    PYTHON_UNUSABLE = "WSGI0036",
+    /// Python did not start in a child.
+    PYTHON_FAILED = "WSGI0001",
+    /// A request was cut off.
+    INCOMPLETE = "WSGI0119",
+    /// A script needs `Options ExecCGI`.
+    EXEC_OFF = "WSGI0134",
+    /// The script is not there.
+    SCRIPT_MISSING = "WSGI0135",
+    /// The script is a directory.
+    SCRIPT_DIRECTORY = "WSGI0136",
+    /// `AcceptPathInfo Off`.
+    PATH_INFO = "WSGI0137",
+    /// A transfer coding other than chunked.
+    TRANSFER_CODING = "WSGI0138",
+    /// A chunked body where `WSGIChunkedRequest` is off.
+    CHUNKED = "WSGI0139",
+    /// A Content-Length that is no number.
+    CONTENT_LENGTH = "WSGI0141",
+    /// `WSGIRestrictEmbedded On`.
+    EMBEDDED_OFF = "WSGI0143",
+    /// A process group that is not configured.
+    NO_GROUP = "WSGI0151",
+    /// An embedded request while Python does not run.
+    NO_PYTHON = "WSGI0210",
+    /// The request does not fit into a request head.
+    HEAD_TOO_LARGE = "WSGI0305",
+    /// Python's part of a child did not end in time.
+    SLOW_EXIT = "WSGI0306",
+    /// A defect of this module.
+    PANIC = "WSGI0300",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ALL;
+
+    #[test]
+    fn each_code_is_allotted_once() {
+        let mut codes = ALL.to_vec();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), ALL.len());
+    }
+}

@@ -1,0 +1,202 @@
+//! Maps URLs to scripts: `WSGIScriptAlias` and `WSGIScriptAliasMatch`, one list, the first match wins.
+
+use std::sync::Arc;
+
+use super::directive::Place;
+use super::import::Import;
+use super::matching::Url;
+use super::script::{Definition, ScriptOptions, check_process_group};
+use super::value::{Refusal, shown};
+use super::word::Words;
+use super::written::{ServerWritten, Text};
+
+const DEFINITION: Definition = Definition {
+    what: "script alias",
+    accepted: "process-group=, application-group=, callable-object=, pass-authorization=On|Off",
+    is_alias: true,
+};
+
+/// One line of the list.
+#[derive(Clone)]
+pub struct Alias {
+    url: Url,
+    target: Text,
+    /// What the line says about its scripts.
+    pub options: ScriptOptions,
+}
+
+/// What a URL is mapped to.
+pub struct Mapped<'c> {
+    /// The target with the rest of the URL appended; httpd finds the script and PATH_INFO in it.
+    pub filename: Vec<u8>,
+    /// The line that matched.
+    pub alias: &'c Alias,
+}
+
+/// The first alias of the server that matches `uri` (decoded, as httpd holds it), if any does.
+pub fn find_alias<'c>(server: &'c ServerWritten, uri: &[u8]) -> Option<Mapped<'c>> {
+    if uri.first() != Some(&b'/') {
+        return None;
+    }
+    server.aliases.iter().find_map(|alias| Some(Mapped { filename: alias.url.filename(&alias.target, uri)?, alias }))
+}
+
+impl Alias {
+    /// The script to load at start and the application group to load it in (empty: the main
+    /// interpreter), if the line fixes both: literal groups, and a target without `$` groups.
+    #[cfg(test)]
+    pub fn preload(&self) -> Option<(&[u8], &[u8])> {
+        self.preload_groups().map(|(_, application_group)| (self.script(), &**application_group))
+    }
+
+    fn preload_groups(&self) -> Option<(&Text, &Text)> {
+        let is_fixed = match self.url {
+            Url::Path(_) => true,
+            Url::Pattern(_) => !self.target.contains(&b'$'),
+        };
+        self.options.literal_groups().filter(|_| is_fixed)
+    }
+
+    // `app.wsgi/` is a common target under an alias that ends in a slash.
+    fn script(&self) -> &[u8] {
+        let end = self.target.iter().rposition(|byte| *byte != b'/').map_or(self.target.len(), |last| last + 1);
+        &self.target[..end]
+    }
+}
+
+/// `WSGIScriptAlias URL-path target [options]`
+pub(super) fn script_alias(place: &mut Place<'_>, line: &[u8]) -> Result<(), Refusal> {
+    add(place, line, "WSGIScriptAlias", |_, path| Ok(Url::Path(path.into())))
+}
+
+/// `WSGIScriptAliasMatch regex target [options]`
+pub(super) fn script_alias_match(place: &mut Place<'_>, line: &[u8]) -> Result<(), Refusal> {
+    add(place, line, "WSGIScriptAliasMatch", |place, source| {
+        (place.compile)(source)
+            .map(Url::Pattern)
+            .ok_or_else(|| Refusal::new(format!("Regular expression could not be compiled: '{}'", shown(source))))
+    })
+}
+
+fn add(
+    place: &mut Place<'_>,
+    line: &[u8],
+    directive: &str,
+    url: fn(&Place<'_>, &[u8]) -> Result<Url, Refusal>,
+) -> Result<(), Refusal> {
+    let mut words = Words::of(line);
+    let mut required = || words.word().filter(|word| !word.is_empty());
+    let (Some(source), Some(target)) = (required(), required()) else {
+        return Err(Refusal::new(format!(
+            "{directive} requires at least two arguments, what to match and the file or directory that answers; \
+             given was '{}'",
+            shown(line.trim_ascii())
+        )));
+    };
+    let options = ScriptOptions::read(&mut words, &DEFINITION)?;
+    let alias = Alias { url: url(place, &source)?, target: target.into(), options };
+    if let Some((process_group, application_group)) = alias.preload_groups() {
+        check_process_group(process_group, place)?;
+        place.server.imports.push(Import::next(alias.script(), application_group));
+    }
+    place.server.aliases.push(Arc::new(alias));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{refusal, server, virtual_refusal};
+    use super::*;
+
+    #[test]
+    fn options_and_quoted_names_reach_the_alias() {
+        let server =
+            server(&["WSGIScriptAlias /a \"/my site/app.wsgi\" process-group=%{ENV:G} application-group=%{GLOBAL} \
+               callable-object=app pass-authorization=ON"]);
+        let mapped = find_alias(&server, b"/a/x").expect("mapped");
+        assert_eq!(mapped.filename, b"/my site/app.wsgi/x");
+        let options = &mapped.alias.options;
+        assert_eq!(options.process_group.as_deref(), Some(&b"%{ENV:G}"[..]));
+        assert_eq!(options.application_group.as_deref(), Some(&b""[..]));
+        assert_eq!(options.callable_object.as_deref(), Some(&b"app"[..]));
+        assert_eq!(options.pass_authorization, Some(true));
+    }
+
+    #[test]
+    fn the_last_of_a_repeated_option_counts() {
+        let server = server(&["WSGIScriptAlias /a /b callable-object=x callable-object=y pass-authorization=off"]);
+        let options = &server.aliases[0].options;
+        assert_eq!(options.callable_object.as_deref(), Some(&b"y"[..]));
+        assert_eq!(options.pass_authorization, Some(false));
+    }
+
+    #[test]
+    fn an_alias_without_url_or_target_is_refused() {
+        for line in ["WSGIScriptAlias /x", "WSGIScriptAlias", "WSGIScriptAlias \"\" /x", "WSGIScriptAliasMatch ^/x"] {
+            assert!(refusal(line).contains("requires at least two arguments"), "{line}");
+        }
+    }
+
+    #[test]
+    fn unknown_options_and_bare_words_are_refused_with_what_is_accepted() {
+        assert_eq!(
+            refusal("WSGIScriptAlias /x /y foo=bar"),
+            "Invalid option to WSGI script alias definition: 'foo=bar'; accepted are process-group=, \
+             application-group=, callable-object=, pass-authorization=On|Off"
+        );
+        for line in [
+            "WSGIScriptAlias /x /y foo",
+            "WSGIScriptAlias /x /y process-group = a",
+            "WSGIScriptAlias /x /y Process-Group=a",
+        ] {
+            assert!(refusal(line).contains("Invalid option to WSGI script alias definition"), "{line}");
+        }
+    }
+
+    #[test]
+    fn empty_options_are_refused_each_by_its_name() {
+        for (option, message) in [
+            ("process-group=", "Invalid name for WSGI process group"),
+            ("application-group=\"\"", "Invalid name for WSGI application group"),
+            ("callable-object=", "Invalid name for WSGI callable object"),
+            ("pass-authorization=maybe", "Invalid value for authorization flag"),
+        ] {
+            assert!(refusal(&format!("WSGIScriptAlias /x /y {option}")).contains(message), "{option}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_expression_is_refused() {
+        assert_eq!(refusal("WSGIScriptAliasMatch \"(\" /x"), "Regular expression could not be compiled: '('");
+    }
+
+    #[test]
+    fn a_preload_in_an_unknown_process_group_is_refused() {
+        let line = "WSGIScriptAlias /x /y process-group=d application-group=%{GLOBAL}";
+        assert!(refusal(line).contains("process group not yet configured: 'd'"));
+        assert!(virtual_refusal(line).contains("the virtual host www.example.com"));
+        assert_eq!(server(&["WSGIScriptAlias /x /y process-group=d"]).aliases.len(), 1);
+    }
+
+    #[test]
+    fn only_an_alias_that_fixes_everything_is_preloaded() {
+        let preload = |line: &str| {
+            let server = server(&[line]);
+            assert_eq!(server.imports.len(), usize::from(server.aliases[0].preload().is_some()));
+            server.aliases[0].preload().map(|(script, group)| (script.to_vec(), group.to_vec()))
+        };
+        let both = "process-group=%{GLOBAL} application-group=";
+        assert_eq!(
+            preload(&format!("WSGIScriptAlias /x /y.wsgi/ {both}%{{GLOBAL}}")),
+            Some((b"/y.wsgi".to_vec(), b"".to_vec()))
+        );
+        assert_eq!(
+            preload(&format!("WSGIScriptAliasMatch mid /y.wsgi {both}a")),
+            Some((b"/y.wsgi".to_vec(), b"a".to_vec()))
+        );
+        assert_eq!(preload(&format!("WSGIScriptAlias /x /y {both}%{{ENV:X}}")), None);
+        assert_eq!(preload(&format!("WSGIScriptAliasMatch ^/(adm|fil) /$1 {both}a")), None);
+        assert_eq!(preload("WSGIScriptAlias /x /y application-group=a"), None);
+        assert_eq!(preload("WSGIScriptAlias /x /y process-group=%{GLOBAL}"), None);
+    }
+}

@@ -1,0 +1,259 @@
+//! The table of directives: one row each, with where it may stand, how httpd hands over its argument,
+//! and what it records. Which section the values end up in is decided here; their meaning is not.
+
+use std::ffi::CStr;
+use std::sync::Arc;
+
+use super::written::{DirectoryWritten, ServerWritten};
+use super::{Pattern, Refusal, alias, import, value};
+
+/// Where a directive may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Context {
+    /// The main server only, outside any section (httpd: `RSRC_CONF`, checked with `GLOBAL_ONLY`).
+    GlobalOnly,
+    /// The main server or a virtual host (`RSRC_CONF`).
+    Server,
+    /// As `Server`, and sections such as `<Directory>` and `<Location>` (`RSRC_CONF | ACCESS_CONF`).
+    ServerOrDirectory,
+    /// As `ServerOrDirectory`, and `.htaccess` under `AllowOverride FileInfo` (`OR_FILEINFO`).
+    FileInfo,
+}
+
+/// How httpd hands over what stands behind the directive's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arguments {
+    /// Exactly one word, already unquoted (`TAKE1`).
+    One,
+    /// The rest of the line (`RAW_ARGS`).
+    Raw,
+}
+
+/// One row of the table.
+pub struct Directive {
+    /// As it is written in the configuration.
+    pub name: &'static CStr,
+    /// Where it may stand.
+    pub context: Context,
+    /// How its argument comes.
+    pub arguments: Arguments,
+    /// What httpd prints for `httpd -L` and when the number of arguments is wrong.
+    pub help: &'static CStr,
+    /// Checks the argument and records it.
+    pub apply: Apply,
+}
+
+/// Checks the argument of a directive and records it at its place.
+pub type Apply = fn(&mut Place<'_>, &[u8]) -> Result<(), Refusal>;
+
+/// Compiles a regular expression; `None` if it is malformed.
+pub type Compile<'a> = dyn Fn(&[u8]) -> Option<Arc<dyn Pattern>> + 'a;
+
+/// Where a directive stands, and what it needs from httpd.
+pub struct Place<'a> {
+    /// The main server or the virtual host.
+    pub server: &'a mut ServerWritten,
+    /// The section, if the directive stands in one or in a `.htaccess`.
+    pub directory: Option<&'a mut DirectoryWritten>,
+    /// httpd's regular expressions.
+    pub compile: &'a Compile<'a>,
+    /// `ServerName` of the server, if it is known already.
+    pub server_name: Option<Vec<u8>>,
+    /// Whether the server is a virtual host.
+    pub is_virtual: bool,
+}
+
+impl Place<'_> {
+    /// Where a value goes that may be set for a server as well as for a section.
+    fn scope(&mut self) -> &mut DirectoryWritten {
+        match &mut self.directory {
+            Some(section) => section,
+            None => &mut self.server.outside,
+        }
+    }
+}
+
+macro_rules! global_flag {
+    ($name:literal, $field:ident, $help:literal) => {
+        one($name, Context::GlobalOnly, $help, |place, word| {
+            place.server.python.$field = Some(value::flag($name, word)?);
+            Ok(())
+        })
+    };
+}
+
+macro_rules! scoped_flag {
+    ($name:literal, $field:ident, $help:literal) => {
+        one($name, Context::FileInfo, $help, |place, word| {
+            place.scope().$field = Some(value::flag($name, word)?);
+            Ok(())
+        })
+    };
+}
+
+/// Every directive, in the order of docs/directives.md.
+pub const DIRECTIVES: &[Directive] = &[
+    raw(c"WSGIScriptAlias", c"a URL path, the script or directory that answers it, and options", alias::script_alias),
+    raw(
+        c"WSGIScriptAliasMatch",
+        c"a regular expression, the script that answers what it matches, and options",
+        alias::script_alias_match,
+    ),
+    raw(
+        c"WSGIImportScript",
+        c"a script to load when a process starts, process-group= and application-group=",
+        import::import_script,
+    ),
+    one(c"WSGICallableObject", Context::FileInfo, c"name of the application object in a script", |place, word| {
+        place.scope().callable_object = Some(word.into());
+        Ok(())
+    }),
+    one(
+        c"WSGIApplicationGroup",
+        Context::ServerOrDirectory,
+        c"name of the interpreter that applications run in",
+        |place, word| {
+            place.scope().application_group = Some(word.into());
+            Ok(())
+        },
+    ),
+    global_flag!(c"WSGICaseSensitivity", case_sensitivity, c"On if names of files differ by case, else Off"),
+    scoped_flag!(c"WSGIPassAuthorization", pass_authorization, c"On to show the application the Authorization header"),
+    scoped_flag!(c"WSGIScriptReloading", script_reloading, c"Off to load a script once and never look again"),
+    scoped_flag!(c"WSGIErrorOverride", error_override, c"On to replace error pages of applications by httpd's"),
+    scoped_flag!(c"WSGIChunkedRequest", chunked_request, c"On to accept request bodies of unknown length"),
+    one(
+        c"WSGIMapHEADToGET",
+        Context::FileInfo,
+        c"On, Off or Auto: whether applications see HEAD as GET",
+        |place, word| {
+            place.scope().map_head_to_get = Some(value::head_mapping(c"WSGIMapHEADToGET", word)?);
+            Ok(())
+        },
+    ),
+    scoped_flag!(c"WSGIIgnoreActivity", ignore_activity, c"On if requests do not count as activity of their process"),
+    scoped_flag!(c"WSGIEnableSendfile", enable_sendfile, c"On to send wsgi.file_wrapper's files with sendfile"),
+    one(c"WSGIPythonHome", Context::GlobalOnly, c"prefix of the Python installation or environment", |place, word| {
+        place.server.python.home = Some(word.into());
+        Ok(())
+    }),
+    one(
+        c"WSGIPythonPath",
+        Context::GlobalOnly,
+        c"directories, separated by colons, to put before sys.path",
+        |place, word| {
+            place.server.python.path = Some(word.into());
+            Ok(())
+        },
+    ),
+    one(c"WSGIPythonOptimize", Context::GlobalOnly, c"level of Python's optimisation: 0, 1 or 2", |place, word| {
+        place.server.python.optimize = Some(value::optimisation(c"WSGIPythonOptimize", word)?);
+        Ok(())
+    }),
+    one(c"WSGIPythonWarnings", Context::GlobalOnly, c"a warning filter, as for python -W", |place, word| {
+        place.server.python.warnings.push(word.into());
+        Ok(())
+    }),
+    one(c"WSGIPythonHashSeed", Context::GlobalOnly, c"random, or a number up to 4294967295", |place, word| {
+        place.server.python.hash_seed = Some(value::hash_seed(c"WSGIPythonHashSeed", word)?);
+        Ok(())
+    }),
+    global_flag!(c"WSGIDontWriteBytecode", dont_write_bytecode, c"On to keep Python from writing .pyc files"),
+    one(c"WSGISwitchInterval", Context::GlobalOnly, c"seconds that a Python thread may hold the GIL", |place, word| {
+        place.server.python.switch_interval = Some(value::interval(c"WSGISwitchInterval", word)?);
+        Ok(())
+    }),
+    global_flag!(c"WSGIRestrictEmbedded", restrict_embedded, c"On to forbid applications inside httpd's children"),
+    global_flag!(c"WSGIRestrictStdin", restrict_stdin, c"On to forbid the use of sys.stdin"),
+    global_flag!(c"WSGIRestrictStdout", restrict_stdout, c"On to forbid the use of sys.stdout"),
+    global_flag!(c"WSGIRestrictSignal", restrict_signal, c"Off to let applications install signal handlers"),
+];
+
+const fn one(name: &'static CStr, context: Context, help: &'static CStr, apply: Apply) -> Directive {
+    Directive { name, context, arguments: Arguments::One, help, apply }
+}
+
+const fn raw(name: &'static CStr, help: &'static CStr, apply: Apply) -> Directive {
+    Directive { name, context: Context::Server, arguments: Arguments::Raw, help, apply }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::refusal;
+    use super::*;
+
+    fn named(context: Context) -> Vec<&'static str> {
+        let rows = DIRECTIVES.iter().filter(|row| row.context == context);
+        rows.map(|row| row.name.to_str().expect("ASCII")).collect()
+    }
+
+    #[test]
+    fn directives_may_stand_where_mod_wsgi_allows_them() {
+        assert_eq!(named(Context::Server), ["WSGIScriptAlias", "WSGIScriptAliasMatch", "WSGIImportScript"]);
+        assert_eq!(named(Context::ServerOrDirectory), ["WSGIApplicationGroup"]);
+        assert_eq!(
+            named(Context::FileInfo),
+            [
+                "WSGICallableObject",
+                "WSGIPassAuthorization",
+                "WSGIScriptReloading",
+                "WSGIErrorOverride",
+                "WSGIChunkedRequest",
+                "WSGIMapHEADToGET",
+                "WSGIIgnoreActivity",
+                "WSGIEnableSendfile",
+            ]
+        );
+        assert_eq!(named(Context::GlobalOnly).len() + 3 + 1 + 8, DIRECTIVES.len());
+        assert_eq!(DIRECTIVES.len(), 24);
+    }
+
+    #[test]
+    fn every_flag_directive_refuses_what_is_no_flag_by_its_own_name() {
+        let flags = [
+            "WSGIPassAuthorization",
+            "WSGIScriptReloading",
+            "WSGIErrorOverride",
+            "WSGIChunkedRequest",
+            "WSGIMapHEADToGET",
+            "WSGIIgnoreActivity",
+            "WSGIEnableSendfile",
+            "WSGICaseSensitivity",
+            "WSGIDontWriteBytecode",
+            "WSGIRestrictEmbedded",
+            "WSGIRestrictStdin",
+            "WSGIRestrictStdout",
+            "WSGIRestrictSignal",
+        ];
+        for name in flags {
+            let refused = refusal(&format!("{name} maybe"));
+            assert!(refused.starts_with(&format!("{name} must be one of: Off | On")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_refused_by_the_directives_name() {
+        for line in ["WSGIPythonHashSeed -1", "WSGISwitchInterval 0", "WSGIPythonOptimize On"] {
+            let (name, value) = line.split_once(' ').expect("two words");
+            let refused = refusal(line);
+            assert!(refused.starts_with(&format!("{name} must be")), "{refused}");
+            assert!(refused.ends_with(&format!("given was '{value}'")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn every_name_is_there_once() {
+        let names: std::collections::HashSet<_> = DIRECTIVES.iter().map(|row| row.name).collect();
+        assert_eq!(names.len(), DIRECTIVES.len());
+    }
+
+    // docs/directives.md is what users read: a directive without a section there does not exist for them.
+    #[test]
+    fn every_directive_has_its_section_in_the_manual() {
+        let manual = include_str!("../../docs/directives.md");
+        for row in DIRECTIVES {
+            let heading = format!("\n### {}\n", row.name.to_str().expect("ASCII"));
+            assert!(manual.contains(&heading), "{heading}");
+        }
+    }
+}

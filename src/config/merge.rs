@@ -1,0 +1,61 @@
+//! Lays an inner context over an outer one: a value that is set wins, unset lets the outer one through.
+
+use super::written::{DirectoryWritten, PythonWritten, ServerWritten};
+
+impl DirectoryWritten {
+    /// The section `inner` laid over the section `base`. Called for every request by httpd.
+    ///
+    /// Source: httpd `create_dir_config`/`merge_dir_config` (http_config.h).
+    pub fn merge(base: &DirectoryWritten, inner: &DirectoryWritten) -> DirectoryWritten {
+        DirectoryWritten {
+            callable_object: over(&inner.callable_object, &base.callable_object),
+            application_group: over(&inner.application_group, &base.application_group),
+            pass_authorization: inner.pass_authorization.or(base.pass_authorization),
+            script_reloading: inner.script_reloading.or(base.script_reloading),
+            error_override: inner.error_override.or(base.error_override),
+            chunked_request: inner.chunked_request.or(base.chunked_request),
+            map_head_to_get: inner.map_head_to_get.or(base.map_head_to_get),
+            ignore_activity: inner.ignore_activity.or(base.ignore_activity),
+            enable_sendfile: inner.enable_sendfile.or(base.enable_sendfile),
+        }
+    }
+}
+
+impl ServerWritten {
+    /// The virtual host `inner` laid over the main server `base`.
+    ///
+    /// Aliases are not overridden but tried after the virtual host's own. Import scripts stay with the
+    /// server that names them, so that walking all servers meets each once.
+    pub fn merge(base: &ServerWritten, inner: &ServerWritten) -> ServerWritten {
+        ServerWritten {
+            outside: DirectoryWritten::merge(&base.outside, &inner.outside),
+            aliases: inner.aliases.iter().chain(&base.aliases).cloned().collect(),
+            imports: inner.imports.clone(),
+            python: PythonWritten::merge(&base.python, &inner.python),
+        }
+    }
+}
+
+impl PythonWritten {
+    // A virtual host cannot say any of this; it is merged so that a request need not find the main server.
+    fn merge(base: &PythonWritten, inner: &PythonWritten) -> PythonWritten {
+        PythonWritten {
+            home: over(&inner.home, &base.home),
+            path: over(&inner.path, &base.path),
+            warnings: if inner.warnings.is_empty() { &base.warnings } else { &inner.warnings }.clone(),
+            optimize: inner.optimize.or(base.optimize),
+            hash_seed: inner.hash_seed.or(base.hash_seed),
+            dont_write_bytecode: inner.dont_write_bytecode.or(base.dont_write_bytecode),
+            switch_interval: inner.switch_interval.or(base.switch_interval),
+            restrict_stdin: inner.restrict_stdin.or(base.restrict_stdin),
+            restrict_stdout: inner.restrict_stdout.or(base.restrict_stdout),
+            restrict_signal: inner.restrict_signal.or(base.restrict_signal),
+            restrict_embedded: inner.restrict_embedded.or(base.restrict_embedded),
+            case_sensitivity: inner.case_sensitivity.or(base.case_sensitivity),
+        }
+    }
+}
+
+fn over<T: Clone>(inner: &Option<T>, base: &Option<T>) -> Option<T> {
+    inner.as_ref().or(base.as_ref()).cloned()
+}

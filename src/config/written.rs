@@ -1,0 +1,58 @@
+//! What the configuration says, as written: every value is its own "unset" until a directive gives it.
+//!
+//! httpd keeps two trees, one of servers and one of sections; a request sees one merged node of each.
+//! Texts are shared, not copied, since httpd merges sections anew for every request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::alias::Alias;
+use super::import::Import;
+use super::python::HashSeed;
+use super::settled::HeadMapping;
+
+/// A text from the configuration.
+pub(super) type Text = Arc<[u8]>;
+
+/// What one section, or one `.htaccess`, says.
+#[derive(Clone, Default)]
+pub struct DirectoryWritten {
+    pub(super) callable_object: Option<Text>,
+    pub(super) application_group: Option<Text>,
+    pub(super) pass_authorization: Option<bool>,
+    pub(super) script_reloading: Option<bool>,
+    pub(super) error_override: Option<bool>,
+    pub(super) chunked_request: Option<bool>,
+    pub(super) map_head_to_get: Option<HeadMapping>,
+    pub(super) ignore_activity: Option<bool>,
+    pub(super) enable_sendfile: Option<bool>,
+}
+
+/// What the main server, or one virtual host, says.
+#[derive(Clone, Default)]
+pub struct ServerWritten {
+    /// Said outside any section: holds where no section speaks.
+    pub(super) outside: DirectoryWritten,
+    /// In the order in which they are tried.
+    pub(super) aliases: Vec<Arc<Alias>>,
+    /// Not inherited by virtual hosts: the list belongs to the process.
+    pub(super) imports: Vec<Import>,
+    pub(super) python: PythonWritten,
+}
+
+/// What the main server says about the interpreter.
+#[derive(Clone, Default)]
+pub(super) struct PythonWritten {
+    pub(super) home: Option<Text>,
+    pub(super) path: Option<Text>,
+    pub(super) warnings: Vec<Text>,
+    pub(super) optimize: Option<u8>,
+    pub(super) hash_seed: Option<HashSeed>,
+    pub(super) dont_write_bytecode: Option<bool>,
+    pub(super) switch_interval: Option<Duration>,
+    pub(super) restrict_stdin: Option<bool>,
+    pub(super) restrict_stdout: Option<bool>,
+    pub(super) restrict_signal: Option<bool>,
+    pub(super) restrict_embedded: Option<bool>,
+    pub(super) case_sensitivity: Option<bool>,
+}

@@ -1,0 +1,236 @@
+//! Writes the request head: everything that becomes the environ, in one flat buffer.
+//!
+//! Later entries replace earlier ones of the same name, so the order is the precedence: what other
+//! modules left in the request's environment first, what the request itself says after it, the module's
+//! own keys last. httpd's CGI tables are not built, only read from.
+
+use std::cell::RefCell;
+
+use gateway::Key;
+use gateway::environ::{Variable, collapse_slashes, header_variable, is_hidden, is_https};
+use wire::{Facts, RequestWriter, flags};
+
+use super::target::Target;
+use crate::apache::{Request, banner};
+use crate::config::HeadMapping;
+
+thread_local! {
+    /// Grows to the size of the largest head that this thread has written, and is used again.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A written head; its memory goes back to the thread when it is dropped.
+pub(super) struct Head(Vec<u8>);
+
+/// Larger buffers are not kept: one odd request must not hold memory for good.
+const KEPT_CAPACITY: usize = 256 << 10;
+
+impl std::ops::Deref for Head {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Head {
+    fn drop(&mut self) {
+        if self.0.capacity() <= KEPT_CAPACITY {
+            BUFFER.with(|buffer| buffer.replace(std::mem::take(&mut self.0)));
+        }
+    }
+}
+
+/// Writes the head of a request.
+///
+/// # Errors
+/// `wire::Error` if the request does not fit: its environment is over 16 MiB.
+pub(super) fn write_head(request: Request<'_>, target: &Target<'_>) -> Result<Head, wire::Error> {
+    let mut head = Head(BUFFER.with(RefCell::take));
+    let mut writer = RequestWriter::begin(&mut head.0, facts(request, target));
+    let is_https = write_environment(&mut writer, request);
+    write_headers(&mut writer, request, target);
+    write_request(&mut writer, request, target);
+    write_server(&mut writer, request);
+    write_connection(&mut writer, request);
+    write_redirect(&mut writer, request);
+    write_own_keys(&mut writer, request, target);
+    let scheme: &[u8] = if is_https.unwrap_or_else(|| request.is_tls()) { b"https" } else { b"http" };
+    writer.known(Key::WsgiUrlScheme, scheme);
+    writer.finish()?;
+    Ok(head)
+}
+
+fn facts(request: Request<'_>, target: &Target<'_>) -> Facts {
+    let mut bits = 0;
+    let mut set = |on: bool, bit: u32| bits |= if on { bit } else { 0 };
+    set(target.settings.script_reloading(), flags::RELOADING);
+    set(request.is_head(), flags::HEAD);
+    set(target.settings.enable_sendfile(), flags::SENDFILE);
+    set(target.settings.ignore_activity(), flags::IGNORE_ACTIVITY);
+    Facts { script_mtime_us: request.file_mtime_us(), request_start_us: request.time_us(), flags: bits }
+}
+
+/// `SetEnv`, `RewriteRule [E=]`, mod_ssl's variables and the like; gives what `HTTPS` said, if there.
+fn write_environment(writer: &mut RequestWriter<'_>, request: Request<'_>) -> Option<bool> {
+    let mut https = None;
+    for (name, value) in request.environment().entries() {
+        if name == b"HTTPS" {
+            https = Some(is_https(value));
+        }
+        if !is_hidden(name) {
+            writer.named(name, value);
+        }
+    }
+    https
+}
+
+fn write_headers(writer: &mut RequestWriter<'_>, request: Request<'_>, target: &Target<'_>) {
+    let passes_all = request.passes_authorization();
+    let passes_authorization = passes_all || target.settings.pass_authorization();
+    let mut scratch = Vec::new();
+    // Repeated fields are joined already: httpd does so when it reads them.
+    for (name, value) in request.headers().entries() {
+        let withheld = match name.len() {
+            13 if name.eq_ignore_ascii_case(b"Authorization") => !passes_authorization,
+            19 if name.eq_ignore_ascii_case(b"Proxy-Authorization") => !passes_all,
+            _ => false,
+        };
+        if withheld {
+            continue;
+        }
+        let Some(variable) = header_variable(name, &mut scratch) else { continue };
+        match variable {
+            Variable::Known(key) => writer.known(key, value),
+            Variable::Named(name) => writer.named(name, value),
+        }
+    }
+}
+
+fn write_request(writer: &mut RequestWriter<'_>, request: Request<'_>, target: &Target<'_>) {
+    let runs_as_get = request.is_head()
+        && match target.settings.map_head_to_get() {
+            HeadMapping::On => true,
+            HeadMapping::Off => false,
+            // A content filter must see the body that a GET would have, or its headers would differ.
+            HeadMapping::Auto => request.has_content_filter(),
+        };
+    writer.known(Key::RequestMethod, if runs_as_get { b"GET" } else { request.method() });
+    let (script_name, path_info) = (collapse_slashes(target.script_name), collapse_slashes(request.path_info()));
+    writer.known(Key::ScriptName, &script_name);
+    writer.known(Key::PathInfo, &path_info);
+    writer.known(Key::ModWsgiScriptName, &script_name);
+    writer.known(Key::ModWsgiPathInfo, &path_info);
+    writer.known(Key::QueryString, request.query());
+    let uri = if request.wants_current_uri() { request.uri() } else { original_uri(request.request_line()) };
+    writer.known(Key::RequestUri, uri);
+    writer.known(Key::RequestScheme, request.scheme());
+    writer.known(Key::ServerProtocol, request.protocol());
+    writer.known(Key::ScriptFilename, request.filename());
+    optional(writer, Key::DocumentRoot, request.document_root());
+    optional(writer, Key::ContextPrefix, request.context_prefix());
+    optional(writer, Key::ContextDocumentRoot, request.context_document_root());
+}
+
+/// The target of the request line as the client sent it, without scheme and host.
+///
+/// Source: httpd computes REQUEST_URI for CGI the same way (util_script.c, `original_uri`).
+fn original_uri(request_line: &[u8]) -> &[u8] {
+    let mut words = request_line.splitn(3, |&byte| byte == b' ');
+    let target = words.nth(1).unwrap_or(b"");
+    let Some(scheme) = target.windows(3).position(|part| part == b"://") else { return target };
+    if scheme == 0 || !target[..scheme].iter().all(|byte| byte.is_ascii_alphabetic()) {
+        return target;
+    }
+    let rest = &target[scheme + 3..];
+    rest.iter().position(|&byte| byte == b'/').map_or(b"/", |slash| &rest[slash..])
+}
+
+fn write_server(writer: &mut RequestWriter<'_>, request: Request<'_>) {
+    writer.known(Key::ServerSoftware, banner());
+    writer.known(Key::ServerName, request.server_name());
+    writer.known(Key::ServerPort, decimal(request.server_port()).as_bytes());
+    optional(writer, Key::ServerAddr, request.server_address());
+    optional(writer, Key::ServerAdmin, request.server().admin());
+}
+
+fn write_connection(writer: &mut RequestWriter<'_>, request: Request<'_>) {
+    optional(writer, Key::RemoteAddr, request.client_address());
+    writer.known(Key::RemotePort, decimal(request.client_port()).as_bytes());
+    optional(writer, Key::RemoteUser, request.user());
+    optional(writer, Key::AuthType, request.auth_type());
+}
+
+fn write_redirect(writer: &mut RequestWriter<'_>, request: Request<'_>) {
+    let Some(previous) = request.previous() else { return };
+    optional(writer, Key::RedirectRemoteUser, previous.user());
+    writer.known(Key::RedirectUrl, previous.uri());
+    if !previous.query().is_empty() {
+        writer.known(Key::RedirectQueryString, previous.query());
+    }
+}
+
+fn write_own_keys(writer: &mut RequestWriter<'_>, request: Request<'_>, target: &Target<'_>) {
+    writer.known(Key::ModWsgiProcessGroup, &target.process_group);
+    writer.known(Key::ModWsgiApplicationGroup, &target.application_group);
+    writer.known(Key::ModWsgiCallableObject, &target.callable);
+    writer.known(Key::ModWsgiRequestHandler, request.handler().unwrap_or(b""));
+    writer.known(Key::ModWsgiHandlerScript, b"");
+    writer.known(Key::ModWsgiListenerHost, request.listener_host().unwrap_or(b""));
+    writer.known(Key::ModWsgiListenerPort, decimal(request.listener_port()).as_bytes());
+    writer.known(Key::ModWsgiServerPid, decimal(std::process::id()).as_bytes());
+    optional(writer, Key::ModWsgiRequestId, request.log_id());
+    optional(writer, Key::ModWsgiConnectionId, request.connection_id());
+}
+
+fn optional(writer: &mut RequestWriter<'_>, key: Key, value: Option<&[u8]>) {
+    if let Some(value) = value {
+        writer.known(key, value);
+    }
+}
+
+/// A number's digits without an allocation.
+struct Decimal {
+    digits: [u8; 10],
+    start: usize,
+}
+
+impl Decimal {
+    fn as_bytes(&self) -> &[u8] {
+        &self.digits[self.start..]
+    }
+}
+
+fn decimal(number: impl Into<u32>) -> Decimal {
+    let mut rest = number.into();
+    let mut decimal = Decimal { digits: [b'0'; 10], start: 10 };
+    loop {
+        decimal.start -= 1;
+        decimal.digits[decimal.start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            return decimal;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_uri_is_the_target_as_sent() {
+        assert_eq!(original_uri(b"GET //a%20b?q=1 HTTP/1.1"), b"//a%20b?q=1");
+        assert_eq!(original_uri(b"GET http://host:80/x?y HTTP/1.1"), b"/x?y");
+        assert_eq!(original_uri(b"GET http://host HTTP/1.1"), b"/");
+        assert_eq!(original_uri(b"GET /x?u=http://a/b HTTP/1.1"), b"/x?u=http://a/b");
+        assert_eq!(original_uri(b"OPTIONS * HTTP/1.1"), b"*");
+    }
+
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        assert_eq!(decimal(0u32).as_bytes(), b"0");
+        assert_eq!(decimal(65535u16).as_bytes(), b"65535");
+        assert_eq!(decimal(u32::MAX).as_bytes(), b"4294967295");
+    }
+}

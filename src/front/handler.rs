@@ -1,0 +1,107 @@
+//! The content handler: what is refused before Python is asked, and by which door the rest goes.
+
+use super::target::{Target, resolve};
+use super::translate::{FORCED_TYPE, SCRIPT_HANDLER};
+use super::{embedded, environ};
+use crate::apache::{Answer, FileKind, Request, Server, log_line};
+use crate::codes;
+use crate::config::Settled;
+
+/// A content type that selects the handler, for configurations that use `AddType`.
+const SCRIPT_TYPE: &[u8] = b"application/x-httpd-wsgi";
+
+/// Answers a request for a WSGI script; declines any other.
+pub(crate) fn handle(request: Request<'_>) -> Answer {
+    if !is_ours(request) {
+        return Answer::Declined;
+    }
+    if let Err(status) = check_script(request) {
+        return Answer::Status(status);
+    }
+    let target = resolve(request);
+    if let Err(status) = check_body(request, &target.settings).and_then(|()| check_group(request, &target)) {
+        return Answer::Status(status);
+    }
+    match environ::write_head(request, &target) {
+        Ok(head) => embedded::serve(request, &target, &head),
+        Err(err) => {
+            log_line!(request, Error, codes::HEAD_TOO_LARGE; "cannot pass the request on: {err}; answering 500");
+            Answer::Status(500)
+        }
+    }
+}
+
+fn is_ours(request: Request<'_>) -> bool {
+    let handler = request.handler().unwrap_or(b"");
+    handler == SCRIPT_HANDLER.to_bytes() || handler == SCRIPT_TYPE
+}
+
+/// The checks that mod_cgi makes too, in its order.
+fn check_script(request: Request<'_>) -> Result<(), u16> {
+    let file = request.filename().escape_ascii();
+    let is_aliased = request.notes().get(FORCED_TYPE) == Some(SCRIPT_HANDLER.to_bytes());
+    if !is_aliased && !request.may_execute() {
+        log_line!(request, Error, codes::EXEC_OFF; "Options ExecCGI is off in this directory: {file}; answering 403");
+        return Err(403);
+    }
+    match request.file_kind() {
+        FileKind::Missing => {
+            log_line!(request, Error, codes::SCRIPT_MISSING; "Target WSGI script not found or unable to stat: {file}; answering 404");
+            return Err(404);
+        }
+        FileKind::Directory => {
+            log_line!(request, Error, codes::SCRIPT_DIRECTORY; "Attempt to invoke directory as WSGI application: {file}; answering 403");
+            return Err(403);
+        }
+        FileKind::Other => {}
+    }
+    if request.rejects_path_info() && !request.path_info().is_empty() {
+        log_line!(request, Error, codes::PATH_INFO; "AcceptPathInfo off disallows the path after {file}; answering 404");
+        return Err(404);
+    }
+    Ok(())
+}
+
+/// What can be known of the request body before it is read.
+///
+/// Source: httpd `ap_setup_client_block` makes the same checks in the same order.
+fn check_body(request: Request<'_>, settings: &Settled<'_>) -> Result<(), u16> {
+    let headers = request.headers();
+    if let Some(coding) = headers.get(c"Transfer-Encoding") {
+        if !coding.eq_ignore_ascii_case(b"chunked") {
+            log_line!(request, Error, codes::TRANSFER_CODING; "unexpected Transfer-Encoding '{}' in the request; answering 501", coding.escape_ascii());
+            return Err(501);
+        }
+        if !settings.chunked_request() {
+            log_line!(request, Error, codes::CHUNKED; "chunked request body, but WSGIChunkedRequest is not enabled here; answering 411");
+            return Err(411);
+        }
+        return Ok(());
+    }
+    let Some(length) = headers.get(c"Content-Length") else { return Ok(()) };
+    let Ok(length) = gateway::response::parse_content_length(length) else {
+        log_line!(request, Error, codes::CONTENT_LENGTH; "Content-Length '{}' of the request is no number; answering 400", length.escape_ascii());
+        return Err(400);
+    };
+    let limit = request.body_limit();
+    if limit > 0 && length > limit {
+        log_line!(request, Info, "request body of {length} bytes is over LimitRequestBody {limit}; answering 413");
+        return Err(413);
+    }
+    Ok(())
+}
+
+fn check_group(request: Request<'_>, target: &Target<'_>) -> Result<(), u16> {
+    if !target.process_group.is_empty() {
+        let name = target.process_group.escape_ascii();
+        log_line!(request, Error, codes::NO_GROUP; "No WSGI daemon process called '{name}' has been configured; answering 500");
+        return Err(500);
+    }
+    let is_restricted = Server::main()
+        .is_some_and(|main| Settled::of(main.settings(), request.directory_settings()).restrict_embedded());
+    if is_restricted {
+        log_line!(request, Error, codes::EMBEDDED_OFF; "Embedded mode of mod_wsgi disabled by WSGIRestrictEmbedded; answering 500");
+        return Err(500);
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! From a response head to httpd's response fields.
+
+use gateway::WriteError;
+use gateway::response::parse_content_length;
+use wire::ResponseHead;
+
+use crate::apache::Request;
+
+/// Sets status and headers of the response. The head is copied once, into the request's pool; httpd's
+/// tables then point into the copy.
+///
+/// # Errors
+/// `Failed` if the head is malformed.
+pub(super) fn set_head(request: Request<'_>, head: &[u8]) -> Result<(), WriteError> {
+    let malformed = |err: wire::Error| WriteError::Failed(format!("malformed response head: {err}"));
+    let head = ResponseHead::parse(request.pool().copy_bytes(head)).map_err(malformed)?;
+    set_status(request, &head);
+    for header in head.headers() {
+        let (name, value) = header.map_err(malformed)?;
+        set_header(request, name, value);
+    }
+    Ok(())
+}
+
+fn set_status(request: Request<'_>, head: &ResponseHead<'_>) {
+    let reason = head.reason().to_bytes();
+    let line = if reason.is_empty() || (head.code() == 200 && reason == b"OK") {
+        None
+    } else {
+        let mut text = head.code().to_string().into_bytes();
+        text.push(b' ');
+        text.extend_from_slice(reason);
+        Some(request.pool().copy(&text))
+    };
+    request.set_status(head.code(), line);
+}
+
+fn set_header<'r>(request: Request<'r>, name: &'r std::ffi::CStr, value: &'r std::ffi::CStr) {
+    let bytes = name.to_bytes();
+    let is = |wanted: &[u8]| bytes.eq_ignore_ascii_case(wanted);
+    match bytes.len() {
+        // Output filters (mod_deflate, mod_filter) act on the request's own field.
+        12 if is(b"Content-Type") => request.set_content_type(value),
+        // The last of several counts, and filters that change the length look at the field.
+        14 if is(b"Content-Length") => {
+            if let Ok(length) = parse_content_length(value.to_bytes()) {
+                request.set_content_length(length);
+            }
+        }
+        // Must reach the client even if an error document takes the place of the body.
+        16 if is(b"WWW-Authenticate") => request.error_headers().add_kept(name, value),
+        _ => request.response_headers().add_kept(name, value),
+    }
+}
+
+/// The headers of a response that stay when httpd's error document replaces its body
+/// (`WSGIErrorOverride`): those that say what the client may do next.
+pub(super) fn keep_for_error_document(request: Request<'_>) {
+    const KEPT: [&std::ffi::CStr; 3] = [c"Retry-After", c"Allow", c"Set-Cookie"];
+    for (name, value) in request.response_headers().entries() {
+        if KEPT.iter().any(|kept| kept.to_bytes().eq_ignore_ascii_case(name)) {
+            let pool = request.pool();
+            request.error_headers().add_kept(pool.copy(name), pool.copy(value));
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The record that `LoadModule` looks for, and the hooks. Nothing else.
+
+#![allow(unsafe_code, reason = "the module record and its hooks are C's")]
+
+use std::ffi::c_int;
+use std::ptr;
+
+use crate::apache::{bindings as c, record};
+use crate::front;
+
+/// The symbol named in `LoadModule wsgi_module …`. httpd writes its index and handle into it.
+#[unsafe(no_mangle)]
+pub static mut wsgi_module: c::module = c::module {
+    version: c::MODULE_MAGIC_NUMBER_MAJOR as c_int,
+    minor_version: c::MODULE_MAGIC_NUMBER_MINOR as c_int,
+    module_index: -1,
+    // httpd compares <IfModule> with this name, and configurations say mod_wsgi.c.
+    name: c"mod_wsgi.c".as_ptr(),
+    dynamic_load_handle: ptr::null_mut(),
+    next: ptr::null_mut(),
+    magic: c::MODULE_MAGIC_COOKIE as u64,
+    rewrite_args: None,
+    create_dir_config: Some(record::create_directory),
+    merge_dir_config: Some(record::merge_directory),
+    create_server_config: Some(record::create_server),
+    merge_server_config: Some(record::merge_server),
+    cmds: record::COMMANDS.as_ptr(),
+    register_hooks: Some(register_hooks),
+    flags: 0,
+};
+
+/// The module's place in httpd's configuration vectors.
+pub(crate) fn index() -> usize {
+    // SAFETY: httpd sets module_index in ap_add_module, before it calls anything of ours, and once.
+    let index = unsafe { (&raw const wsgi_module.module_index).read() };
+    usize::try_from(index).expect("httpd gave the module an index when it loaded it")
+}
+
+unsafe extern "C" fn register_hooks(_pool: *mut c::apr_pool_t) {
+    record::stay_loaded();
+    // mod_alias's Alias and Redirect come first, as they do with mod_wsgi; both lists end with null.
+    static AFTER: Names<2> = Names([c"mod_alias.c".as_ptr(), ptr::null()]);
+    static BEFORE: Names<3> = Names([c"mod_userdir.c".as_ptr(), c"mod_vhost_alias.c".as_ptr(), ptr::null()]);
+    let middle = c::APR_HOOK_MIDDLE as c_int;
+    // SAFETY: httpd calls register_hooks once for each configuration pass, on its one thread; the
+    // lists are statics (apr_hooks.h keeps the pointers).
+    unsafe {
+        c::ap_hook_post_config(Some(post_config), ptr::null(), ptr::null(), middle);
+        c::ap_hook_child_init(Some(child_init), ptr::null(), ptr::null(), middle);
+        c::ap_hook_translate_name(Some(translate_name), AFTER.0.as_ptr(), BEFORE.0.as_ptr(), middle);
+        c::ap_hook_handler(Some(handler), ptr::null(), ptr::null(), middle);
+    }
+}
+
+struct Names<const N: usize>([*const std::ffi::c_char; N]);
+
+// SAFETY: pointers to string constants.
+unsafe impl<const N: usize> Sync for Names<N> {}
+
+unsafe extern "C" fn post_config(
+    pconf: *mut c::apr_pool_t,
+    _plog: *mut c::apr_pool_t,
+    _ptemp: *mut c::apr_pool_t,
+    server: *mut c::server_rec,
+) -> c_int {
+    record::on_post_config(pconf, server, front::startup::post_config)
+}
+
+unsafe extern "C" fn child_init(pchild: *mut c::apr_pool_t, server: *mut c::server_rec) {
+    record::on_child_init(pchild, server, front::startup::child_init, front::startup::child_exit);
+}
+
+unsafe extern "C" fn translate_name(request: *mut c::request_rec) -> c_int {
+    record::on_request(request, front::translate::translate)
+}
+
+unsafe extern "C" fn handler(request: *mut c::request_rec) -> c_int {
+    record::on_request(request, front::handler::handle)
+}

@@ -1,0 +1,103 @@
+"""Fixtures: a site per test module and door, an application served from a test, and the watched error log."""
+
+import pytest
+from harness import installation
+from harness.door import DOORS
+from harness.httpd import Httpd
+from harness.site import MOUNTS, Site
+
+
+def pytest_collection_modifyitems(config, items):
+    """The reference is not asked for what it has wrong."""
+    if installation.IS_OURS:
+        return
+    deselected = [item for item in items if item.get_closest_marker("ours")]
+    items[:] = [item for item in items if not item.get_closest_marker("ours")]
+    config.hook.pytest_deselected(items=deselected)
+
+
+def pytest_generate_tests(metafunc):
+    if "interpreter" in metafunc.fixturenames:
+        # mod_wsgi 6.1.1 on Python 3.11 mixes the two up on threads that have served both, so it is asked for one only.
+        both = installation.IS_OURS and metafunc.definition.get_closest_marker("both_interpreters")
+        metafunc.parametrize("interpreter", list(MOUNTS) if both else ["main"])
+
+
+def pytest_report_header():
+    return f"httpd: {installation.httpd_binary()}, module: {installation.WSGI_MODULE}"
+
+
+@pytest.fixture(scope="module", params=DOORS, ids=str)
+def door(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def site(request, door):
+    """The module's httpd. The module may set CONFIG, HTTPD_MODULES, MPM and ENVIRONMENT."""
+    settings = {
+        "config": "CONFIG",
+        "modules": "HTTPD_MODULES",
+        "mpm": "MPM",
+        "environment": "ENVIRONMENT",
+    }
+    given = {key: getattr(request.module, name) for key, name in settings.items() if hasattr(request.module, name)}
+    site = Site(door, **given)
+    try:
+        yield site.start()
+    finally:
+        site.discard()
+
+
+@pytest.fixture
+def log(site):
+    """The error log of the module's httpd, for announcing what a test provokes."""
+    return site.log
+
+
+@pytest.fixture(autouse=True)
+def quiet_log(request):
+    """Fails a test that made httpd log something at `warn` or worse without announcing it."""
+    if "site" not in request.fixturenames:
+        yield
+        return
+    site = request.getfixturevalue("site")
+    site.log.begin()
+    yield
+    site.log.verify()
+
+
+@pytest.fixture
+def serve(site, interpreter):
+    """Serves a function of the test as an application; returns its App."""
+    return lambda application, **globals_: site.serve(application, mount=interpreter, **globals_)
+
+
+@pytest.fixture
+def script(site, interpreter):
+    """Serves the text of a script; returns its App."""
+    return lambda source, **names: site.script(source, mount=interpreter, **names)
+
+
+@pytest.fixture
+def new_httpd():
+    """Makes httpds of a test's own; each is stopped, and its log checked, at the end of the test."""
+    made = []
+
+    def make(config="", door=None, **settings):
+        httpd = Site(door, config, **settings) if door else Httpd(config, **settings)
+        made.append(httpd)
+        return httpd
+
+    yield make
+    for httpd in made:
+        httpd.stop()
+    for httpd in made:
+        httpd.log.verify()
+        httpd.discard()
+
+
+@pytest.fixture
+def new_site(new_httpd, door):
+    """Like `new_httpd`, with the mounts of a Site."""
+    return lambda config="", **settings: new_httpd(config, door, **settings)

@@ -1,0 +1,13 @@
+"""Marks on tests: which checklist line a test is, and whether mod_wsgi 6.1.1 can pass it."""
+
+import pytest
+
+
+def line(*ids):
+    """`PY-n` is line n of the Python API's checklist, `CFG-nn`, `MAP-nn` … those of the directives' checklist."""
+    return pytest.mark.line(*ids)
+
+
+ours = pytest.mark.ours
+smoke = pytest.mark.smoke
+both_interpreters = pytest.mark.both_interpreters

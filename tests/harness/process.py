@@ -1,0 +1,42 @@
+"""Processes as Linux shows them in /proc. Looks only; ends nothing."""
+
+from pathlib import Path
+
+
+def parent_of(pid):
+    """The parent's pid, or None when there is no such process or it is a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else int(fields[1])
+
+
+def is_alive(pid):
+    return parent_of(pid) is not None
+
+
+def children_of(pid):
+    """Pids of the direct children, in ascending order."""
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return sorted(child for child in pids if parent_of(child) == pid)
+
+
+def descendants_of(pid):
+    found = []
+    for child in children_of(pid):
+        found += [child, *descendants_of(child)]
+    return found
+
+
+def descriptors_of(pid):
+    """How many descriptors the process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def resident_kib(pid):
+    """Resident memory in KiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise AssertionError(f"no VmRSS for process {pid}")

@@ -1,0 +1,286 @@
+"""Start, graceful, restart, stop: nothing crashes, atexit runs, threads are joined, nothing is left."""
+
+import os
+import re
+import subprocess
+import threading
+
+import pytest
+from harness import installation
+from harness.checklist import line, ours, smoke
+from harness.condition import wait_until
+from harness.process import children_of, descriptors_of
+
+HELLO = """
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"hello"]
+"""
+
+BUSY = """
+import atexit, threading, time
+
+def work():
+    n = 0
+    while True:
+        n += sum(range(1000))
+        time.sleep(0.0005)
+
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+""" + HELLO
+
+
+@smoke
+@line("LIF-11")
+def test_a_graceful_restart_puts_a_new_configuration_in_force(new_site):
+    site = new_site().start()
+    app = site.script(HELLO)
+    assert app.get().body == b"hello"
+    before = site.child()
+    site.configure("Alias /new {root}/htdocs\n")
+    (site.root / "htdocs" / "x.txt").write_text("new")
+    site.graceful()
+    assert site.get("/new/x.txt").body == b"new"
+    wait_until(lambda: before not in site.children(), "the old child to end")
+    assert app.get().body == b"hello"
+
+
+@line("LIF-11")
+def test_a_request_that_runs_during_a_graceful_restart_is_finished(new_site):
+    site = new_site().start()
+    app = site.script(
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])(b'began')\n"
+        "    environ['wsgi.input'].read(1)\n"
+        "    return [b'done']\n"
+    )
+    with site.connect() as connection:
+        connection.send_head("POST", app.url, [("Content-Length", "1")])
+        connection.head()
+        assert connection.chunk() == b"began"
+        site.graceful()
+        assert site.script(HELLO).get().body == b"hello"
+        connection.send(b"x")
+        assert connection.chunk() == b"done"
+        assert connection.chunk() == b""
+
+
+@line("CFG-38")
+def test_twenty_graceful_restarts_leak_no_descriptor_of_the_parent(new_site):
+    site = new_site("WSGIImportScript {scripts}/1.wsgi process-group=%{GLOBAL} application-group=sub\n")
+    app = site.script(HELLO)
+    site.start()
+    site.graceful()
+    before = descriptors_of(site.pid())
+    for _ in range(20):
+        site.graceful()
+        assert app.get().body == b"hello"
+    assert descriptors_of(site.pid()) <= before
+
+
+@ours
+@line("LIF-19")
+@pytest.mark.parametrize("mount", ["main", "sub"])
+def test_many_graceful_restarts_with_background_threads_crash_nothing(new_site, mount):
+    """The log's watcher fails on any `exit signal` of a child."""
+    site = new_site().start()
+    app = site.script(BUSY, mount)
+    for _ in range(25):
+        for _ in range(3):
+            assert app.get().body == b"hello"
+        site.graceful()
+    wait_until(lambda: len(site.children()) == 1, "the old children to end")
+
+
+@line("LIF-19")
+def test_full_restarts_with_background_threads_crash_nothing(new_site):
+    site = new_site().start()
+    app = site.script(BUSY)
+    for _ in range(5):
+        assert app.get().body == b"hello"
+        site.restart()
+    assert app.get().body == b"hello"
+
+
+ATEXIT = "import atexit\natexit.register(print, 'atexit of', __name__[:9])\n" + HELLO
+
+
+@line("LIF-19", "PY-189")
+@pytest.mark.parametrize("mount", ["main", "sub"])
+@pytest.mark.parametrize("end", ["stop", "graceful", "restart"])
+def test_atexit_functions_run_when_a_child_ends(new_site, mount, end):
+    site = new_site().start()
+    assert site.script(ATEXIT, mount).get().body == b"hello"
+    getattr(site, end)()
+    site.log.expect("atexit of _mod_wsgi")
+    site.log.wait_for("atexit of _mod_wsgi")
+
+
+@line("PY-209")
+@pytest.mark.parametrize("mount", ["main", pytest.param("sub", marks=ours)])
+def test_a_non_daemon_thread_is_joined_before_atexit_functions_run(new_site, mount):
+    site = new_site().start()
+    app = site.script(
+        "import atexit, threading, time\n"
+        "atexit.register(print, 'then atexit')\n"
+        "def work():\n    time.sleep(0.3)\n    print('first the thread')\n"
+        "def application(e, s):\n"
+        "    threading.Thread(target=work, daemon=False).start()\n"
+        "    s('200 OK', [])\n    return [b'hello']\n",
+        mount,
+    )
+    assert app.get().body == b"hello"
+    site.stop()
+    site.log.expect("first the thread")
+    site.log.expect("then atexit")
+    messages = [record.message for record in site.log.matching("first the thread|then atexit")]
+    assert ["first" in message for message in messages] == [True, False]
+
+
+@ours
+@line("PY-209")
+def test_a_thread_that_does_not_end_delays_the_end_of_a_child_only_within_a_limit(new_site):
+    site = new_site().start()
+    app = site.script(
+        "import threading\n"
+        "def application(e, s):\n"
+        "    threading.Thread(target=threading.Event().wait, daemon=False).start()\n"
+        "    s('200 OK', [])\n    return [b'hello']\n"
+    )
+    assert app.get().body == b"hello"
+    site.log.allow("WSGI0302|AH0004[56]|still did not exit")
+    site.stop(timeout=20)
+
+
+def test_an_exception_in_an_atexit_function_is_logged_and_the_others_run(new_site):
+    site = new_site().start()
+    app = site.script(
+        "import atexit\natexit.register(print, 'the other one')\n"
+        "@atexit.register\ndef fail():\n    raise ValueError('at exit')\n" + HELLO
+    )
+    assert app.get().body == b"hello"
+    site.stop()
+    site.log.expect("the other one")
+    site.log.expect_traceback("ValueError: at exit")
+    site.log.allow("Exception ignored|Error in atexit|WSGI|function fail")
+
+
+def test_stop_leaves_no_process_and_no_file_but_logs(new_site):
+    site = new_site().start()
+    app = site.script(HELLO)
+    assert app.get().body == b"hello"
+    before = set(os.listdir(site.root))
+    site.stop()
+    assert set(os.listdir(site.root)) <= before
+
+
+@ours
+def test_the_parent_never_starts_python(new_site):
+    site = new_site().start()
+    assert site.script(HELLO).get().body == b"hello"
+    with open(f"/proc/{site.pid()}/maps") as maps:
+        assert "libpython" not in maps.read()
+
+
+@ours
+@smoke
+def test_the_module_links_no_libpython():
+    listing = subprocess.run(["ldd", installation.WSGI_MODULE], capture_output=True, text=True, check=True).stdout
+    assert "libc.so" in listing
+    assert "libpython" not in listing and "not found" not in listing
+
+
+@line("LIF-20")
+def test_httpd_x_serves_requests_in_a_single_process(new_site):
+    site = new_site()
+    app = site.script(HELLO)
+    multiprocess = site.script(
+        "def application(e, s):\n    s('200 OK', [])\n    return [repr(e['wsgi.multithread']).encode()]\n"
+    )
+    site.start(single_process=True)
+    assert app.get().body == b"hello"
+    assert multiprocess.get().body in (b"True", b"False")
+    assert not children_of(site.pid())
+
+
+@line("LIF-21")
+@pytest.mark.parametrize(("mpm", "multithread", "multiprocess"), [("event", True, False), ("worker", True, False), ("prefork", False, True)])
+@pytest.mark.parametrize("mount", ["main", "sub"])
+def test_each_mpm_serves_with_its_flags(new_site, mpm, multithread, multiprocess, mount):
+    site = new_site(mpm=mpm).start()
+    app = site.script(
+        "import json\ndef application(e, s):\n    body = e['wsgi.input'].read()\n    s('200 OK', [])\n"
+        "    return [json.dumps([e['wsgi.multithread'], e['wsgi.multiprocess'], e['wsgi.run_once'], len(body)]).encode()]\n",
+        mount,
+    )
+    assert app.json() == [multithread, multiprocess, False, 0]
+    assert app.post(b"x" * 100_000).text == str([multithread, multiprocess, False, 100_000]).replace("T", "t").replace("F", "f")
+    with site.connect() as connection:
+        for _ in range(20):
+            assert connection.get(app.url).status == 200
+    site.graceful()
+    assert app.json() == [multithread, multiprocess, False, 0]
+
+
+@line("LIF-21")
+@pytest.mark.parametrize("mpm", ["event", "worker", "prefork"])
+def test_each_mpm_survives_concurrent_requests_and_graceful_restarts(new_site, mpm):
+    site = new_site(mpm=mpm).start()
+    apps = [site.script(HELLO, mount) for mount in ("main", "sub")]
+    for app in apps:
+        assert app.get().body == b"hello"
+    failures = []
+    stop = threading.Event()
+
+    def load(app):
+        while not stop.is_set():
+            try:
+                response = app.get()
+            except OSError as error:
+                failures.append(repr(error))
+                continue
+            if response.body != b"hello":
+                failures.append(response.body)
+
+    threads = [threading.Thread(target=load, args=(app,)) for app in apps * 2]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(4):
+            site.graceful()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not failures, failures[:5]
+
+
+@line("PY-176")
+def test_the_apache_modules_attributes_say_what_httpd_is(new_site):
+    site = new_site().start()
+
+    def application(environ, start_response):
+        import json
+
+        import apache
+        import mod_wsgi
+
+        facts = [
+            list(apache.version),
+            apache.description,
+            apache.build_date,
+            apache.mpm_name,
+            apache.maximum_processes,
+            apache.threads_per_process,
+            mod_wsgi.maximum_processes,
+            mod_wsgi.threads_per_process,
+        ]
+        start_response("200 OK", [])
+        return [json.dumps(facts).encode()]
+
+    version, description, build_date, mpm_name, *numbers = site.serve(application).json()
+    assert f"Apache/{'.'.join(map(str, version))}" in description
+    assert re.search(r"\d{4}", build_date)
+    assert mpm_name == "event"
+    assert numbers == [1, 12, 1, 12]

@@ -1,0 +1,76 @@
+"""https: what mod_ssl decides shows in the environ."""
+
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+
+import pytest
+from harness import http1
+from harness.checklist import line
+
+if shutil.which("openssl") is None:
+    pytest.skip("the openssl command, which makes the test's certificate, is not installed", allow_module_level=True)
+
+
+class TlsConnection(http1.Connection):
+    def __init__(self, address):
+        super().__init__(address)
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        self.socket = context.wrap_socket(self.socket)
+
+
+@pytest.fixture(scope="module")
+def tls(door):
+    """A httpd whose only listener speaks TLS."""
+    from harness.site import Site
+
+    site = Site(
+        door,
+        "SSLEngine On\nSSLCertificateFile {root}/certificate.pem\nSSLCertificateKeyFile {root}/key.pem\n"
+        # Differences between the library mod_ssl was built with and the one it finds are not this test's business.
+        "LogLevel ssl:error\n"
+        "WSGIScriptAlias /environ {apps}/environ.wsgi application-group=%{GLOBAL}\n"
+        "<Location /environ/variables>\n  SSLOptions +StdEnvVars\n</Location>\n",
+        modules=("ssl", "socache_shmcb"),
+    )
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE",
+         "-keyout", site.root / "key.pem", "-out", site.root / "certificate.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    try:
+        yield site.start()
+        site.stop()
+        site.log.verify()
+    finally:
+        site.discard()
+
+
+def values(tls, path):
+    with TlsConnection(tls.address) as connection:
+        response = connection.get(path, [("Host", f"localhost:{tls.port}")])
+    assert response.status == 200
+    return json.loads(response.body)["values"]
+
+
+@line("PY-4", "PRX-11")
+def test_the_scheme_is_https_and_https_is_no_key(tls):
+    seen = values(tls, "/environ")
+    assert (seen["wsgi.url_scheme"], seen["REQUEST_SCHEME"], "HTTPS" in seen) == ("https", "https", False)
+
+
+def test_the_variables_of_mod_ssl_are_there_where_they_are_asked_for(tls):
+    assert values(tls, "/environ/variables")["SSL_PROTOCOL"].startswith("TLSv1.")
+    assert "SSL_PROTOCOL" not in values(tls, "/environ")
+
+
+def test_a_plain_request_to_a_tls_port_harms_nothing(tls):
+    with socket.create_connection(tls.address, 10) as plain:
+        plain.sendall(b"GET /environ HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"400" in plain.recv(100)
+    assert values(tls, "/environ")["wsgi.url_scheme"] == "https"
