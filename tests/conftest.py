@@ -90,11 +90,13 @@ def new_httpd():
         return httpd
 
     yield make
-    for httpd in made:
-        httpd.stop()
-    for httpd in made:
-        httpd.log.verify()
-        httpd.discard()
+    try:
+        for httpd in made:
+            httpd.stop()
+            httpd.log.verify()
+    finally:
+        for httpd in made:
+            httpd.discard()
 
 
 @pytest.fixture

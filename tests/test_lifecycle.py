@@ -149,7 +149,8 @@ def test_a_thread_that_does_not_end_delays_the_end_of_a_child_only_within_a_limi
         "    s('200 OK', [])\n    return [b'hello']\n"
     )
     assert app.get().body == b"hello"
-    site.log.allow("WSGI0302|AH0004[56]|still did not exit")
+    site.log.expect("WSGI0306")
+    site.log.allow("AH0004[56]")
     site.stop(timeout=20)
 
 

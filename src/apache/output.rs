@@ -8,6 +8,10 @@ use super::bindings as c;
 use super::body::status_text;
 use super::request::Request;
 
+/// Longest last piece that is written before the handler returns, bytes. What fits the socket's buffer
+/// is written without waiting; more could hold the thread for a slow client.
+const WRITTEN_AT_ONCE: usize = 8 << 10;
+
 /// Hands the body of one response to httpd.
 pub(crate) struct Output<'r> {
     request: Request<'r>,
@@ -45,7 +49,31 @@ impl<'r> Output<'r> {
                 Flow::End => c::wsgi_shim_append(brigade, c::apr_bucket_eos_create(allocator)),
             }
         }
-        self.pass()
+        self.pass()?;
+        if flow == Flow::End && piece.len() <= WRITTEN_AT_ONCE {
+            self.flush_connection();
+        }
+        Ok(())
+    }
+
+    /// Has the connection write the ended response now rather than after the handler has returned.
+    ///
+    /// httpd looks once for a further request before it gives a connection back to the listener; with the
+    /// response out already, the next request of a client that was waiting for it is often there, which
+    /// saves two thread switches (docs/benchmarks.md). Below the request's filters, so that none of them
+    /// sees a flush. HTTP/2 streams have a writer of their own.
+    fn flush_connection(&mut self) {
+        let connection = self.request.connection();
+        if !connection.master.is_null() {
+            return;
+        }
+        // SAFETY: brigade, allocator and filters belong to the request's live connection.
+        unsafe {
+            c::wsgi_shim_append(self.brigade, c::apr_bucket_flush_create(connection.bucket_alloc));
+            // A client that has left is noticed by whoever uses the connection next.
+            c::ap_pass_brigade(connection.output_filters, self.brigade);
+            c::apr_brigade_cleanup(self.brigade.cast());
+        }
     }
 
     /// Passes part of a regular file on, and the end, in one brigade.

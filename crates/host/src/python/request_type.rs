@@ -79,12 +79,13 @@ impl Active {
         }
     }
 
-    /// Ends the request: nothing of it can be reached from Python any more.
-    pub(super) fn end(&self, py: Attached) {
-        drop(self.lock(py).take());
+    /// Ends the request: nothing of it can be reached from Python any more. Gives what was.
+    pub(super) fn end(&self, py: Attached) -> Option<Walk> {
+        let walk = self.lock(py).take();
         // `errors` refers to the request, which refers back.
         let errors = self.errors.borrow_mut().take();
         drop(errors);
+        walk
     }
 
     /// The request's `wsgi.errors`.

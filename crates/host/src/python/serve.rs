@@ -35,10 +35,52 @@ pub(super) fn serve(exchange: &mut dyn Exchange, head: &[u8]) -> Outcome {
         }
     };
     let group = head.get(Key::ModWsgiApplicationGroup).unwrap_or_default();
-    match registry::obtain(group) {
-        Ok(interpreter) => attach(interpreter, |py| walk(py, exchange, &head)),
-        Err(reason) => refuse(exchange, group, reason),
+    let interpreter = match registry::obtain(group) {
+        Ok(interpreter) => interpreter,
+        Err(reason) => return refuse(exchange, group, reason),
+    };
+    match attach(interpreter, |py| walk(py, exchange, &head)) {
+        Left::Ended(outcome) => outcome,
+        Left::ToSend(walk, block) => send_whole(walk, &block),
     }
+}
+
+/// What is left of a request when its thread has let go of Python.
+enum Left {
+    Ended(Outcome),
+    /// A body that is one block and a head, for which the GIL need not be taken a second time.
+    ToSend(Walk, Vec<u8>),
+}
+
+/// Longest block that is copied in order to be sent without Python, bytes. What is longer is sent from
+/// where it lies, and the GIL taken again after it.
+const LONGEST_COPY: usize = 64 << 10;
+
+fn send_whole(mut walk: Walk, block: &[u8]) -> Outcome {
+    let Walk { exchange, reply, .. } = &mut walk;
+    let ended = reply.send_whole(*exchange, block).and_then(|()| reply.end(*exchange));
+    match ended {
+        Ok(Outcome::Incomplete) => {
+            exchange.log(Level::Error, short_text(reply.missing()).as_bytes());
+            Outcome::Incomplete
+        }
+        Ok(outcome) => outcome,
+        Err(SendError::Write(WriteError::ClientGone)) => Outcome::Complete,
+        Err(SendError::Write(error)) => {
+            exchange.log(Level::Info, undelivered_text(&error).as_bytes());
+            Outcome::Incomplete
+        }
+        // Checked while the exception could still be raised.
+        Err(SendError::NoHead) => Outcome::Status(500),
+    }
+}
+
+fn short_text(missing: u64) -> String {
+    format!("WSGI0308: the application's response is {missing} bytes short of its own Content-Length")
+}
+
+fn undelivered_text(error: &WriteError) -> String {
+    format!("response cannot be delivered: {error}")
 }
 
 fn refuse(exchange: &mut dyn Exchange, group: &[u8], reason: NoInterpreter) -> Outcome {
@@ -62,10 +104,10 @@ fn refuse(exchange: &mut dyn Exchange, group: &[u8], reason: NoInterpreter) -> O
     Outcome::Status(status)
 }
 
-fn walk(py: Attached, exchange: &mut dyn Exchange, head: &RequestHead<'_>) -> Outcome {
+fn walk(py: Attached, exchange: &mut dyn Exchange, head: &RequestHead<'_>) -> Left {
     // SAFETY: only the lifetime is stretched. The reference goes into `active` and is taken out by
-    // `active.end()` below, before this function returns, also when it unwinds (End); `Active::end`
-    // waits for any thread that is using it.
+    // `active.end()` below, also when this function unwinds (End), which waits for any thread that is
+    // using it; what is given back is used up in `serve`, inside the exchange's life.
     let exchange: &'static mut dyn Exchange = unsafe { std::mem::transmute(exchange) };
     let script = script_path(head);
     let reply = Reply::new(head.facts().has(flags::HEAD));
@@ -74,12 +116,23 @@ fn walk(py: Attached, exchange: &mut dyn Exchange, head: &RequestHead<'_>) -> Ou
     match request_type::new(py, &active) {
         Ok(request) => {
             let _current = Current::set(&request);
-            let outcome = run(py, &active, &request, head, script);
+            let answer = run(py, &active, &request, head, script);
             active.run_deferred(py);
-            outcome
+            match (answer, active.end(py)) {
+                (Answer::Whole(block), Some(walk)) => Left::ToSend(walk, block),
+                (Answer::Whole(_), None) => Left::Ended(Outcome::Incomplete),
+                (Answer::Outcome(outcome), _) => Left::Ended(outcome),
+            }
         }
-        Err(raised) => fail(py, &active, raised, "application"),
+        Err(raised) => Left::Ended(fail(py, &active, raised, "application")),
     }
+}
+
+/// What came of the application's call.
+enum Answer {
+    Outcome(Outcome),
+    /// The whole body, still to be sent.
+    Whole(Vec<u8>),
 }
 
 /// Ends the request when the walk is left, however it is.
@@ -90,7 +143,7 @@ struct End<'a> {
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
-        self.active.end(self.py);
+        drop(self.active.end(self.py));
     }
 }
 
@@ -100,7 +153,7 @@ fn script_path<'h>(head: &RequestHead<'h>) -> &'h [u8] {
     handler_script.or_else(|| head.get(Key::ScriptFilename)).unwrap_or_default()
 }
 
-fn run(py: Attached, active: &Arc<Active>, request: &Ref, head: &RequestHead<'_>, script: &[u8]) -> Outcome {
+fn run(py: Attached, active: &Arc<Active>, request: &Ref, head: &RequestHead<'_>, script: &[u8]) -> Answer {
     let wanted = Wanted {
         path: script,
         callable: head.get(Key::ModWsgiCallableObject).unwrap_or(b"application"),
@@ -110,17 +163,17 @@ fn run(py: Attached, active: &Arc<Active>, request: &Ref, head: &RequestHead<'_>
     // First of all: what a script prints while it is loaded belongs to this request.
     let errors = match py.call(&py.interpreter().support.errors, [request]) {
         Ok(errors) => errors,
-        Err(raised) => return fail(py, active, raised, "application"),
+        Err(raised) => return Answer::Outcome(fail(py, active, raised, "application")),
     };
     active.set_errors(errors.clone_ref(py));
     let application = match application(py, active, &wanted) {
         Ok(application) => application,
-        Err(NoApplication(status)) => return Outcome::Status(status),
+        Err(NoApplication(status)) => return Answer::Outcome(Outcome::Status(status)),
     };
     let result = call(py, active, request, &errors, head, &application);
     match result {
         Ok(result) => respond(py, active, &result),
-        Err(raised) => fail(py, active, raised, "application"),
+        Err(raised) => Answer::Outcome(fail(py, active, raised, "application")),
     }
 }
 
@@ -164,7 +217,10 @@ enum Delivery {
     Raised(Raised, &'static str),
 }
 
-fn respond(py: Attached, active: &Active, result: &Ref) -> Outcome {
+fn respond(py: Attached, active: &Active, result: &Ref) -> Answer {
+    if let Some(block) = whole_block(py, active, result) {
+        return Answer::Whole(block);
+    }
     let delivery = deliver(py, active, result);
     let outcome = match delivery {
         Delivery::Done => end(py, active),
@@ -177,7 +233,15 @@ fn respond(py: Attached, active: &Active, result: &Ref) -> Outcome {
         Delivery::Raised(raised, stage) => fail(py, active, raised, stage),
     };
     close(py, active, result);
-    outcome
+    Answer::Outcome(outcome)
+}
+
+/// A copy of the body if it is one short block in a list or tuple, and nothing was sent before it.
+fn whole_block(py: Attached, active: &Active, result: &Ref) -> Option<Vec<u8>> {
+    let item = py.only_item(result)?;
+    let block = py.as_bytes(&item).filter(|block| block.len() <= LONGEST_COPY)?;
+    let is_first = active.with(py, |walk| walk.reply.has_head() && !walk.reply.is_head_sent()).unwrap_or(false);
+    is_first.then(|| block.to_vec())
 }
 
 fn deliver(py: Attached, active: &Active, result: &Ref) -> Delivery {
@@ -231,7 +295,7 @@ fn failed(py: Attached, error: SendError) -> Delivery {
     match error {
         SendError::NoHead => Delivery::Raised(raise_send_error(py, &error), "iteration"),
         SendError::Write(WriteError::ClientGone) => Delivery::ClientGone,
-        SendError::Write(error) => Delivery::Broken(format!("response cannot be delivered: {error}")),
+        SendError::Write(error) => Delivery::Broken(undelivered_text(&error)),
     }
 }
 
@@ -288,9 +352,7 @@ fn end(py: Attached, active: &Active) -> Outcome {
     match ended {
         None => Outcome::Incomplete,
         Some((Ok(Outcome::Incomplete), missing)) => {
-            let line =
-                format!("WSGI0308: the application's response is {missing} bytes short of its own Content-Length");
-            active.log(py, Level::Error, line.as_bytes());
+            active.log(py, Level::Error, short_text(missing).as_bytes());
             Outcome::Incomplete
         }
         Some((Ok(outcome), _)) => outcome,
@@ -300,7 +362,7 @@ fn end(py: Attached, active: &Active) -> Outcome {
         }
         Some((Err(SendError::Write(WriteError::ClientGone)), _)) => Outcome::Complete,
         Some((Err(SendError::Write(error)), _)) => {
-            active.log(py, Level::Info, format!("response cannot be delivered: {error}").as_bytes());
+            active.log(py, Level::Info, undelivered_text(&error).as_bytes());
             Outcome::Incomplete
         }
     }
