@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 
 import pytest
 from harness.checklist import both_interpreters, line, ours
@@ -384,6 +385,26 @@ def test_reading_again_after_an_error_says_so(serve, site, log):
         connection.send(b"x" * 500)
 
 
+def test_a_client_that_stalls_within_its_body_raises_oserror_after_the_timeout(new_site):
+    site = new_site("Timeout 1\n").start()
+
+    def application(environ, start_response):
+        start_response("200 OK", [])
+        try:
+            environ["wsgi.input"].read()
+        except OSError as error:
+            print("the application got OSError:", error)
+        return [b""]
+
+    site.log.expect("the application got OSError: ")
+    app = site.serve(application)
+    with site.connect() as connection:
+        connection.send_head("POST", app.url, [("Content-Length", "1000")])
+        connection.send(b"x" * 500)
+        site.log.wait_for("the application got OSError: ")
+    assert app.post(b"x").status == 200
+
+
 # -- Expect: 100-continue
 
 EXPECT = ("Expect", "100-continue")
@@ -445,6 +466,21 @@ def test_an_unread_body_does_not_corrupt_the_next_request(serve, site, size, chu
             else:
                 assert connection.request("POST", app.url, body=b"x" * size).body == b"POST"
             assert connection.get(app.url).body == b"GET"
+
+
+@line("IMP-01")
+def test_a_large_response_arrives_whole_while_a_large_upload_stays_unread(serve, site):
+    def application(environ, start_response):
+        start_response("200 OK", [("Content-Length", str(5 << 20))])
+        return (b"x" * 65536 for _ in range(80))
+
+    app = serve(application)
+    with site.connect() as connection:
+        upload = threading.Thread(target=connection.send_request, args=("POST", app.url), kwargs={"body": b"u" * (3 << 20)})
+        upload.start()
+        assert len(connection.response().body) == 5 << 20
+        upload.join()
+        assert connection.get(app.url).status == 200
 
 
 def test_pipelined_requests_each_read_their_own_body(serve, site):

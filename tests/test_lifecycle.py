@@ -82,12 +82,12 @@ def test_twenty_graceful_restarts_leak_no_descriptor_of_the_parent(new_site):
 @ours
 @line("LIF-19")
 @pytest.mark.parametrize("mount", ["main", "sub"])
-def test_many_graceful_restarts_with_background_threads_crash_nothing(new_site, mount):
+def test_100_graceful_restarts_with_background_threads_crash_nothing(new_site, mount):
     """The log's watcher fails on any `exit signal` of a child."""
     site = new_site().start()
     app = site.script(BUSY, mount)
-    for _ in range(25):
-        for _ in range(3):
+    for _ in range(100):
+        for _ in range(2):
             assert app.get().body == b"hello"
         site.graceful()
     wait_until(lambda: len(site.children()) == 1, "the old children to end")

@@ -5,6 +5,7 @@
 //! own keys last. httpd's CGI tables are not built, only read from.
 
 use std::cell::RefCell;
+use std::sync::OnceLock;
 
 use gateway::Key;
 use gateway::environ::{Variable, collapse_slashes, header_variable, is_hidden, is_https};
@@ -178,7 +179,7 @@ fn write_own_keys(writer: &mut RequestWriter<'_>, request: Request<'_>, target: 
     writer.known(Key::ModWsgiHandlerScript, b"");
     writer.known(Key::ModWsgiListenerHost, request.listener_host().unwrap_or(b""));
     writer.known(Key::ModWsgiListenerPort, decimal(request.listener_port()).as_bytes());
-    writer.known(Key::ModWsgiServerPid, decimal(std::process::id()).as_bytes());
+    writer.known(Key::ModWsgiServerPid, decimal(process_id()).as_bytes());
     optional(writer, Key::ModWsgiRequestId, request.log_id());
     optional(writer, Key::ModWsgiConnectionId, request.connection_id());
 }
@@ -187,6 +188,12 @@ fn optional(writer: &mut RequestWriter<'_>, key: Key, value: Option<&[u8]>) {
     if let Some(value) = value {
         writer.known(key, value);
     }
+}
+
+/// The child's process id: only children serve requests, so it is asked for once, after the fork.
+fn process_id() -> u32 {
+    static ID: OnceLock<u32> = OnceLock::new();
+    *ID.get_or_init(std::process::id)
 }
 
 /// A number's digits without an allocation.

@@ -48,7 +48,7 @@ class Httpd:
         self.mpm = mpm
         self._modules = (*MODULES, *modules)
         self._python_home = python_home
-        self._environment = environment or {}
+        self._environment = {} if environment is None else environment
         self._process = None
         self.log = ErrorLog(self.root / "error.log")
         self.access_log = self.root / "access.log"

@@ -1,7 +1,7 @@
 """What is installed: httpd, its modules, the module under test, the Python environment of the applications.
 
-Environment variables: HTTPD (the binary), APXS, WSGI_MODULE ("ours", the default, or the path of a mod_wsgi .so),
-WSGI_TEST_PYTHON_HOME (default: build/venv of the project).
+Environment variables: HTTPD (the binary), APXS, WSGI_MODULE ("ours", the default, or the path of a module: an
+installed mod_wsgi_rs.so, or a mod_wsgi), WSGI_TEST_PYTHON_HOME (default: build/venv of the project).
 """
 
 import functools
@@ -15,27 +15,39 @@ PROJECT = Path(__file__).resolve().parents[2]
 APPS = PROJECT / "tests" / "apps"
 PYTHON_HOME = Path(os.environ.get("WSGI_TEST_PYTHON_HOME", PROJECT / "build" / "venv"))
 
-IS_OURS = os.environ.get("WSGI_MODULE", "ours") == "ours"
-WSGI_MODULE = PROJECT / "dist" / "mod_wsgi_rs.so" if IS_OURS else Path(os.environ["WSGI_MODULE"])
+_named = os.environ.get("WSGI_MODULE", "ours")
+WSGI_MODULE = PROJECT / "dist" / "mod_wsgi_rs.so" if _named == "ours" else Path(_named)
+IS_OURS = WSGI_MODULE.name == "mod_wsgi_rs.so"
+
+# Where distributions and httpd's own installation put modules, for machines without apxs.
+_MODULE_DIRECTORIES = ("/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/local/apache2/modules")
 
 
 def _first_program(*names):
-    for name in names:
-        found = name and (shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin"))
+    for name in filter(None, names):
+        found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/usr/local/apache2/bin")
         if found:
             return found
-    raise RuntimeError(f"none of these programs is installed: {', '.join(filter(None, names))}")
+    return None
 
 
 @functools.cache
 def httpd_binary():
-    return _first_program(os.environ.get("HTTPD"), "apache2", "httpd")
+    binary = _first_program(os.environ.get("HTTPD"), "apache2", "httpd")
+    if binary is None:
+        raise RuntimeError("httpd is not installed: neither apache2 nor httpd is found; set HTTPD")
+    return binary
 
 
 @functools.cache
 def module_directory():
     apxs = _first_program(os.environ.get("APXS"), "apxs", "apxs2")
-    return Path(subprocess.check_output([apxs, "-q", "LIBEXECDIR"], text=True).strip())
+    if apxs:
+        return Path(subprocess.check_output([apxs, "-q", "LIBEXECDIR"], text=True).strip())
+    for directory in map(Path, _MODULE_DIRECTORIES):
+        if directory.is_dir():
+            return directory
+    raise RuntimeError("httpd's modules are not found; set APXS")
 
 
 @functools.cache

@@ -1,5 +1,9 @@
 //! The environ of a request: a copy of the interpreter's template, and the entries of the request head.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::OnceLock;
+
 use gateway::Key;
 use wire::{Entry, RequestHead};
 
@@ -13,18 +17,84 @@ use super::object::{Raised, Ref};
 /// length was checked, so that means a defect, and shows as missing variables.
 pub(super) fn build(py: Attached, head: &RequestHead<'_>) -> Result<Ref, Raised> {
     let interpreter = py.interpreter();
-    let environ = py.dict_copy(&interpreter.support.template)?;
+    let shape = shape(head);
+    let copy = {
+        let forms = interpreter.forms.borrow();
+        forms.iter().find(|form| form.shape == shape).map(|form| py.dict_copy(&form.dict))
+    };
+    match copy {
+        Some(environ) => fill(py, head, environ?),
+        None => begin(py, head, shape),
+    }
+}
+
+/// An environ to copy: that of an earlier request with the same keys in the same order. It has the values
+/// that repeat, and None for those that are each request's own, so it keeps nothing of a client's.
+pub(super) struct Form {
+    shape: u64,
+    dict: Ref,
+}
+
+/// Most forms of an interpreter: clients come in a few kinds, each with its set of headers.
+const MOST_FORMS: usize = 16;
+
+/// What two heads with the same keys have in common. Every value is set or compared in any case, and a
+/// name that is missing or in another place changes the number, by a hash with a key that no client
+/// knows.
+fn shape(head: &RequestHead<'_>) -> u64 {
+    static SEED: OnceLock<RandomState> = OnceLock::new();
+    let mut hasher = SEED.get_or_init(RandomState::new).build_hasher();
     for entry in head.entries().map_while(Result::ok) {
         match entry {
-            Entry::Known { key, value } => {
-                let value = known_value(py, interpreter, key, value)?;
-                py.dict_set(&environ, &interpreter.keys[key.index()], &value)?;
+            Entry::Known { key, .. } => hasher.write_u16(key.number()),
+            Entry::Named { name, .. } => {
+                hasher.write_usize(name.len());
+                hasher.write(name);
             }
-            // The name may be a client's choice, so it is not interned.
-            Entry::Named { name, value } => py.dict_set(&environ, &py.latin1(name)?, &py.latin1(value)?)?,
         }
     }
+    hasher.finish()
+}
+
+/// Sets what is this request's own in the copy of a form.
+fn fill(py: Attached, head: &RequestHead<'_>, environ: Ref) -> Result<Ref, Raised> {
+    let interpreter = py.interpreter();
+    for entry in head.entries().map_while(Result::ok) {
+        set(py, interpreter, &environ, entry)?;
+    }
     Ok(environ)
+}
+
+/// Makes the environ from the template, and a form of it for the next of its kind.
+fn begin(py: Attached, head: &RequestHead<'_>, shape: u64) -> Result<Ref, Raised> {
+    let interpreter = py.interpreter();
+    let environ = fill(py, head, py.dict_copy(&interpreter.support.template)?)?;
+    let form = Form { shape, dict: py.dict_copy(&environ)? };
+    for entry in head.entries().map_while(Result::ok) {
+        match entry {
+            Entry::Known { key, .. } if repeats(key) => {}
+            Entry::Known { key, .. } => py.dict_set(&form.dict, &interpreter.keys[key.index()], &py.none())?,
+            Entry::Named { name, .. } => py.dict_set(&form.dict, &py.latin1(name)?, &py.none())?,
+        }
+    }
+    let mut forms = interpreter.forms.borrow_mut();
+    let oldest = if forms.len() < MOST_FORMS { None } else { Some(forms.remove(0)) };
+    forms.push(form);
+    drop(forms);
+    // Only strings and constants end with it, but the borrow is over in any case.
+    drop(oldest);
+    Ok(environ)
+}
+
+fn set(py: Attached, interpreter: &Interpreter, environ: &Ref, entry: Entry<'_>) -> Result<(), Raised> {
+    match entry {
+        Entry::Known { key, value } => {
+            let value = known_value(py, interpreter, key, value)?;
+            py.dict_set(environ, &interpreter.keys[key.index()], &value)
+        }
+        // The name may be a client's choice, so it is not interned.
+        Entry::Named { name, value } => py.dict_set(environ, &py.latin1(name)?, &py.latin1(value)?),
+    }
 }
 
 /// Adds the `mod_wsgi.*` keys that are no text.

@@ -9,6 +9,7 @@ use gateway::Key;
 use pyo3::ffi;
 
 use super::attach::Attached;
+use super::environ::Form;
 use super::object::{Raised, Ref};
 use super::script::Script;
 
@@ -22,6 +23,8 @@ pub(super) struct Interpreter {
     pub(super) names: Names,
     /// The last value of each key whose values repeat, with its bytes.
     pub(super) values: RefCell<Vec<Option<Value>>>,
+    /// Environs to copy, the oldest first.
+    pub(super) forms: RefCell<Vec<Form>>,
     /// Loaded scripts by path.
     pub(super) scripts: RefCell<HashMap<Vec<u8>, Script>>,
     pub(super) support: Support,
@@ -91,6 +94,7 @@ impl Interpreter {
             keys,
             names: Names::new(py)?,
             values: RefCell::new((0..Key::COUNT).map(|_| None).collect()),
+            forms: RefCell::new(Vec::new()),
             scripts: RefCell::new(HashMap::new()),
             support,
         })
