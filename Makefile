@@ -30,7 +30,7 @@ DEMO_VENV := build/demo-venv
 
 say = @printf '\n== %s\n'
 
-.PHONY: build help setup venv demo check check-rust check-python test pytest docker-test bench fuzz install uninstall clean
+.PHONY: build help setup setup-test venv demo check check-rust check-python test pytest docker-test bench fuzz install uninstall clean
 
 build: ## build the module and its Python host into dist/
 	$(say) 'building dist/ (cargo, release)'
@@ -43,6 +43,10 @@ help: ## list the targets
 
 setup: ## install the system packages that building, tests and demo need
 	@scripts/setup build run
+
+# What only the tests need: the host's unit tests are programs that link libpython.
+setup-test:
+	@scripts/setup test
 
 demo: setup build ## serve a Django and a Flask site on 127.0.0.1:8000 (PORT=) until Ctrl-C
 	@scripts/make-venv $(DEMO_VENV) demo/requirements.txt
@@ -67,7 +71,7 @@ check-python: venv
 	$(say) 'Python unit tests of the host'
 	@$(VENV)/bin/python -m pytest -q crates/host/python/tests
 
-test: setup build venv check pytest ## set-up, build, check, and the tests against a private httpd
+test: setup setup-test build venv check pytest ## set-up, build, check, and the tests against a private httpd
 
 pytest: venv
 	$(say) 'tests against a private httpd'

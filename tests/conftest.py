@@ -1,10 +1,13 @@
 """Fixtures: a site per test module and door, an application served from a test, and the watched error log."""
 
 import pytest
-from harness import installation
-from harness.door import DOORS
-from harness.httpd import Httpd
-from harness.site import MOUNTS, Site
+
+pytest.register_assert_rewrite("harness")
+
+from harness import installation  # noqa: E402
+from harness.door import DOORS  # noqa: E402
+from harness.httpd import Httpd  # noqa: E402
+from harness.site import MOUNTS, Site  # noqa: E402
 
 
 def pytest_collection_modifyitems(config, items):
@@ -43,8 +46,16 @@ def site(request, door):
     }
     given = {key: getattr(request.module, name) for key, name in settings.items() if hasattr(request.module, name)}
     site = Site(door, **given)
+    yield from run(site)
+
+
+def run(site):
+    """Starts a httpd for the tests of a module; its end must be as quiet as its life."""
     try:
         yield site.start()
+        site.log.begin()
+        site.stop()
+        site.log.verify()
     finally:
         site.discard()
 

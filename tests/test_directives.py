@@ -1,6 +1,7 @@
 """Directives as `httpd -t` sees them: grammar, contexts and messages."""
 
 import pytest
+
 from harness.checklist import line, ours, smoke
 from harness.httpd import Httpd
 
@@ -118,7 +119,10 @@ def test_a_regular_expression_that_does_not_compile_is_refused(refuses):
 
 @line("CFG-06")
 def test_a_preloaded_alias_of_an_undefined_process_group_is_refused(refuses):
-    refuses("WSGIScriptAlias /x /tmp/x.wsgi process-group=none application-group=%{GLOBAL}", "process group not yet configured")
+    refuses(
+        "WSGIScriptAlias /x /tmp/x.wsgi process-group=none application-group=%{GLOBAL}",
+        "process group not yet configured",
+    )
 
 
 @line("CFG-07")

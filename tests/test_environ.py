@@ -6,6 +6,7 @@ import re
 import time
 
 import pytest
+
 from harness.checklist import line, ours, smoke
 from harness.condition import wait_until
 
@@ -343,7 +344,9 @@ def method_seen(serve):
     def ask(rest="", headers=()):
         with app.site.connect() as connection:
             response = connection.request("HEAD", app.url + rest, headers)
-            assert connection.request("HEAD", app.url + rest, headers).status == 200, "a body followed the HEAD response"
+            assert connection.request("HEAD", app.url + rest, headers).status == 200, (
+                "a body followed the HEAD response"
+            )
         return response.header("X-Method")
 
     return ask

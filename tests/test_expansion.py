@@ -1,6 +1,7 @@
 """Names of application groups and callables: defaults, macros, and what shares an interpreter."""
 
 import pytest
+
 from harness.checklist import line, ours
 
 HTTPD_MODULES = ("unique_id",)
@@ -20,6 +21,7 @@ WSGIScriptAlias /unset {apps}/environ.wsgi application-group=%{ENV:NOT_SET}
 WSGIScriptAlias /shared {apps}/environ.wsgi application-group=shared
 WSGIScriptAlias /directive {apps}/environ.wsgi
 WSGIScriptAlias /callable {apps}/callables.wsgi application-group=callables
+WSGIScriptAlias /no-group {apps}/environ.wsgi process-group=none
 SetEnv GROUP from-setenv
 <Location /env/again>
   SetEnv GROUP %{SERVER}
@@ -99,6 +101,12 @@ def test_a_macro_found_by_env_is_expanded_again(site, group):
 
 def test_an_env_that_is_not_set_stays_as_it_is(group):
     assert group("/unset") == "%{ENV:NOT_SET}"
+
+
+@line("EXP-05")
+def test_a_process_group_that_is_not_configured_gets_500(site, log):
+    log.expect("WSGI015[01].*No WSGI daemon process called|WSGI015[01].*'none'")
+    assert site.get("/no-group").status == 500
 
 
 @line("EXP-06")

@@ -7,6 +7,8 @@ import re
 import subprocess
 
 import pytest
+
+from conftest import run
 from harness import installation
 from harness.checklist import smoke
 from harness.site import Site
@@ -23,15 +25,14 @@ FRAMEWORKS = ("django", "flask", "bottle", "pyramid")
 def site(request, door):
     """One httpd with all frameworks; Django's database and static files are made before it starts."""
     group = MOUNTS[request.param]
-    aliases = "".join(f"WSGIScriptAlias /{name} {{apps}}/{name}_site.wsgi application-group={group}\n" for name in FRAMEWORKS)
+    aliases = "".join(
+        f"WSGIScriptAlias /{name} {{apps}}/{name}_site.wsgi application-group={group}\n" for name in FRAMEWORKS
+    )
     aliases = aliases.replace("/django ", "/site ") + "Alias /static {root}/state/static\n"
     environment = {}
     site = Site(door, aliases, environment=environment)
-    try:
-        environment["DJANGO_SITE_STATE"] = str(make_django(site))
-        yield site.start()
-    finally:
-        site.discard()
+    environment["DJANGO_SITE_STATE"] = str(make_django(site))
+    yield from run(site)
 
 
 def make_django(site):
@@ -84,7 +85,10 @@ class Browser:
 
 def multipart(fields, file_name, data):
     """Content type and body of a form with one file."""
-    parts = [f'--XX\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode() for name, value in fields.items()]
+    parts = [
+        f'--XX\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in fields.items()
+    ]
     head = f'--XX\r\nContent-Disposition: form-data; name="file"; filename="{file_name}"\r\n\r\n'.encode()
     return [("Content-Type", "multipart/form-data; boundary=XX")], b"".join([*parts, head, data, b"\r\n--XX--\r\n"])
 
@@ -140,7 +144,11 @@ def test_a_django_upload_arrives_whole(site, size):
     data = os.urandom(size)
     headers, body = multipart({"note": "a note"}, "file.bin", data)
     response = site.request("POST", "/site/upload", headers, body)
-    assert json.loads(response.body) == {"name": "file.bin", "sha256": hashlib.sha256(data).hexdigest(), "note": "a note"}
+    assert json.loads(response.body) == {
+        "name": "file.bin",
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "note": "a note",
+    }
 
 
 def test_a_django_response_streams(site):

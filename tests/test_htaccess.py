@@ -1,10 +1,9 @@
 """Directives in .htaccess, in sections, and how they merge."""
 
 import pytest
+
 from harness.checklist import line
 from test_directives import FILE_INFO, GLOBAL_ONLY, NOT_IN_HTACCESS, SERVER_AND_HOST
-
-
 
 CONFIG = """
 <Directory {root}/htdocs>

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from harness.checklist import both_interpreters, line, ours
 from harness.condition import wait_until
 
@@ -103,7 +104,9 @@ def test_a_body_that_comes_in_pieces_is_read_as_it_comes(serve, client):
     assert client.finish(stream_id).body == b"ABCDEFGHI"
 
 
-@pytest.mark.parametrize(("method", "status"), [("HEAD", "200 OK"), ("GET", "204 No Content"), ("GET", "304 Not Modified")])
+@pytest.mark.parametrize(
+    ("method", "status"), [("HEAD", "200 OK"), ("GET", "204 No Content"), ("GET", "304 Not Modified")]
+)
 def test_a_response_without_body_has_none(script, client, method, status):
     app = script(f"def application(e, s):\n    s({status!r}, [('X-A', 'b')])\n    return [b'body']\n")
     stream = client.request(method, app.url)
@@ -147,7 +150,9 @@ def test_a_file_arrives_whole(script, site, client):
     path = site.root / "file.bin"
     path.write_bytes(bytes(range(256)) * 5000)
     path.chmod(0o644)
-    app = script(f"def application(e, s):\n    s('200 OK', [])\n    return e['wsgi.file_wrapper'](open({str(path)!r}, 'rb'))\n")
+    app = script(
+        f"def application(e, s):\n    s('200 OK', [])\n    return e['wsgi.file_wrapper'](open({str(path)!r}, 'rb'))\n"
+    )
     stream = client.get(app.url)
     assert (stream.header("content-length"), stream.body) == (str(256 * 5000), path.read_bytes())
 
@@ -185,7 +190,9 @@ def test_a_body_shorter_than_its_content_length_resets_the_stream(script, client
 
 
 def test_a_body_longer_than_its_content_length_is_cut(script, client):
-    app = script("def application(e, s):\n    s('200 OK', [('Content-Length', '5')])\n    return iter([b'123', b'45678'])\n")
+    app = script(
+        "def application(e, s):\n    s('200 OK', [('Content-Length', '5')])\n    return iter([b'123', b'45678'])\n"
+    )
     stream = client.get(app.url)
     assert (stream.body, stream.reset) == (b"12345", None)
 

@@ -1,6 +1,7 @@
 """WSGIImportScript and preloaded aliases: loaded when a child starts, before its first request."""
 
 import pytest
+
 from harness.checklist import line
 from harness.condition import wait_until
 
@@ -70,7 +71,8 @@ def test_an_import_script_runs_in_the_interpreter_it_names(with_imports):
 )
 def test_an_import_script_that_fails_is_logged_and_the_others_are_served(with_imports, text, code, last):
     site = with_imports(
-        import_line("bad.wsgi") + import_line("good.wsgi"), {"bad.wsgi": text, "good.wsgi": NOTE.format(name="good.wsgi")}
+        import_line("bad.wsgi") + import_line("good.wsgi"),
+        {"bad.wsgi": text, "good.wsgi": NOTE.format(name="good.wsgi")},
     )
     site.log.expect(code)
     site.log.expect("imported good.wsgi")
@@ -86,7 +88,7 @@ def test_a_missing_import_script_is_logged_and_the_server_serves(with_imports):
     assert site.script(SHOW).json() == []
 
 
-@line("MAP-24")
+@line("MAP-24", "PY-172")
 def test_an_alias_with_both_groups_is_loaded_when_a_child_starts(with_imports):
     config = "WSGIScriptAlias /pre {scripts}/pre.wsgi process-group=%{GLOBAL} application-group=%{GLOBAL}\n"
     site = with_imports(config, {"pre.wsgi": NOTE.format(name="pre") + SHOW})

@@ -5,6 +5,7 @@ import json
 import threading
 
 import pytest
+
 from harness.checklist import both_interpreters, line, ours
 from harness.condition import wait_until
 from harness.process import resident_kib
@@ -119,7 +120,9 @@ def test_readline_and_readlines_follow_their_arguments(reads, expression, outcom
 
 @line("PY-49")
 def test_iteration_yields_lines_and_the_input_is_its_own_iterator(reads):
-    assert reads("[iter(input) is input, list(input), list(input)]") == repr([True, LINES.splitlines(keepends=True), []])
+    assert reads("[iter(input) is input, list(input), list(input)]") == repr(
+        [True, LINES.splitlines(keepends=True), []]
+    )
 
 
 @line("PY-50")
@@ -160,7 +163,9 @@ def test_100_mb_in_blocks_of_64_kb_arrive_whole_in_bounded_memory(serve, site):
 
 
 @line("PY-52")
-@pytest.mark.parametrize("call", ["read('x')", "read(1.5)", "read(1, 2)", "read(size=1)", "readline('x')", "readlines('x')"])
+@pytest.mark.parametrize(
+    "call", ["read('x')", "read(1.5)", "read(1, 2)", "read(size=1)", "readline('x')", "readlines('x')"]
+)
 def test_arguments_that_are_not_one_int_raise_type_error(reads, call):
     assert "TypeError: " in reads(f"input.{call}")
 
@@ -476,7 +481,9 @@ def test_a_large_response_arrives_whole_while_a_large_upload_stays_unread(serve,
 
     app = serve(application)
     with site.connect() as connection:
-        upload = threading.Thread(target=connection.send_request, args=("POST", app.url), kwargs={"body": b"u" * (3 << 20)})
+        upload = threading.Thread(
+            target=connection.send_request, args=("POST", app.url), kwargs={"body": b"u" * (3 << 20)}
+        )
         upload.start()
         assert len(connection.response().body) == 5 << 20
         upload.join()

@@ -1,13 +1,24 @@
 """Response integrity: framing, lengths, and that no client can take a broken response for a complete one."""
 
+import gzip
 import socket
 
 import pytest
+
+from harness.broken import assert_breaks
 from harness.checklist import both_interpreters, line, ours, smoke
 from harness.condition import wait_until
 from harness.http1 import Incomplete
 
 pytestmark = both_interpreters
+
+CONFIG = """
+<LocationMatch "/filtered">
+  AddOutputFilterByType DEFLATE text/plain
+  Header set X-Set "by httpd"
+  Header merge X-App "by httpd"
+</LocationMatch>
+"""
 
 BODY = "def application(environ, start_response):\n    start_response({status!r}, {headers!r})\n    return {returned}\n"
 
@@ -22,19 +33,6 @@ def answer(script):
     return make
 
 
-def assert_broken(app, sent, method="GET"):
-    """The response must begin with `sent`, then break, and the connection must carry nothing else."""
-    with app.site.connect() as connection:
-        connection.send_request(method, app.url)
-        # A second request waits behind the first, for its response must never be taken for a part of the first's body.
-        connection.send_request("GET", app.url + "/next")
-        with pytest.raises(Incomplete) as error:
-            connection.response()
-        assert error.value.response.status == 200
-        assert error.value.response.body == sent
-        assert connection.rest() == b""
-
-
 # -- too little
 
 
@@ -42,9 +40,9 @@ def assert_broken(app, sent, method="GET"):
 @smoke
 @line("PY-127", "PY-124", "IMP-06")
 @pytest.mark.parametrize("returned", ["[b'short']", "iter([b'sh', b'ort'])", "[b'sh', b'', b'ort']"])
-def test_a_body_shorter_than_its_content_length_breaks_the_connection(answer, log, returned):
+def test_a_body_shorter_than_its_content_length_breaks_the_connection(answer, site, log, returned):
     log.allow(r"shorter|Content-Length|WSGI")
-    assert_broken(answer(returned, [("Content-Length", "50")]), b"short")
+    assert_breaks(site, answer(returned, [("Content-Length", "50")]).url, b"short")
 
 
 @ours
@@ -65,8 +63,8 @@ def test_no_body_at_all_where_a_length_was_declared_is_no_complete_response(answ
 @smoke
 @line("PY-122", "PY-124", "IMP-04")
 @pytest.mark.parametrize("headers", [[], [("Content-Length", "50")]])
-def test_an_exception_after_the_first_block_breaks_the_connection(script, log, headers):
-    log.expect_exception("ValueError: too late")
+def test_an_exception_after_the_first_block_breaks_the_connection(script, site, log, headers):
+    log.expect_exception("ValueError: too late", times=2)
     log.allow(r"shorter|Content-Length|WSGI")
     app = script(
         f"""
@@ -76,13 +74,13 @@ def application(environ, start_response):
     raise ValueError("too late")
 """
     )
-    assert_broken(app, b"first")
+    assert_breaks(site, app.url, b"first")
 
 
 @ours
 @line("PY-122")
 @pytest.mark.parametrize("exception", ["SystemExit", "KeyboardInterrupt"])
-def test_any_exception_after_write_breaks_the_connection(script, log, exception):
+def test_any_exception_after_write_breaks_the_connection(script, site, log, exception):
     log.expect(exception)
     log.allow(".")
     app = script(
@@ -92,15 +90,15 @@ def application(environ, start_response):
     raise {exception}
 """
     )
-    assert_broken(app, b"first")
+    assert_breaks(site, app.url, b"first")
 
 
 @ours
 @line("PY-122")
-def test_an_item_of_a_wrong_type_after_the_first_block_breaks_the_connection(answer, log):
+def test_an_item_of_a_wrong_type_after_the_first_block_breaks_the_connection(answer, site, log):
     log.expect_exception("TypeError: response iterable must yield bytes, not str")
     log.allow("WSGI0119")
-    assert_broken(answer("iter([b'first', 'text'])"), b"first")
+    assert_breaks(site, answer("iter([b'first', 'text'])").url, b"first")
 
 
 @line("PY-122")
@@ -126,7 +124,9 @@ def application(environ, start_response):
 
 
 @line("PY-128", "REQ-19")
-@pytest.mark.parametrize("returned", ["[b'12345surplus']", "iter([b'123', b'45su', b'rplus'])", "iter([b'12345', b'surplus'])"])
+@pytest.mark.parametrize(
+    "returned", ["[b'12345surplus']", "iter([b'123', b'45su', b'rplus'])", "iter([b'12345', b'surplus'])"]
+)
 def test_a_body_longer_than_its_content_length_is_cut_exactly(answer, site, returned):
     app = answer(returned, [("Content-Length", "5")])
     with site.connect() as connection:
@@ -245,7 +245,12 @@ def test_head_without_content_length_carries_no_body(answer, site, returned):
 
 @line("PY-134", "REQ-15")
 def test_repeated_set_cookie_and_www_authenticate_stay_separate(answer):
-    headers = [("Set-Cookie", "a=1"), ("WWW-Authenticate", "Basic"), ("Set-Cookie", "b=2"), ("WWW-Authenticate", "Digest")]
+    headers = [
+        ("Set-Cookie", "a=1"),
+        ("WWW-Authenticate", "Basic"),
+        ("Set-Cookie", "b=2"),
+        ("WWW-Authenticate", "Digest"),
+    ]
     response = answer("[b'']", headers, status="401 No").get()
     assert response.all("Set-Cookie") == ["a=1", "b=2"]
     assert response.all("WWW-Authenticate") == ["Basic", "Digest"]
@@ -293,7 +298,10 @@ def test_no_content_type_is_invented(answer):
 
 
 def test_the_content_type_is_sent_as_it_is(answer):
-    assert answer("[b'']", [("Content-Type", "Text/Plain; Charset=X")]).get().header("Content-Type") == "Text/Plain; Charset=X"
+    assert (
+        answer("[b'']", [("Content-Type", "Text/Plain; Charset=X")]).get().header("Content-Type")
+        == "Text/Plain; Charset=X"
+    )
 
 
 @line("PY-141")
@@ -322,6 +330,40 @@ def test_the_access_log_has_the_status_and_the_bytes_of_the_body(answer, site):
     wait_until(lambda: any(app.url in entry for entry in site.accesses()), "the access log line")
     (entry,) = [entry for entry in site.accesses() if app.url in entry]
     assert entry.startswith("203 1000 ")
+
+
+@line("REQ-24")
+@pytest.mark.parametrize("returned", ["[b'x' * 10_000]", "iter([b'x' * 5000, b'x' * 5000])"])
+def test_filters_of_httpd_apply_by_the_applications_content_type(answer, site, returned):
+    text = answer(returned, [("Content-Type", "text/plain"), ("Content-Length", "10000"), ("X-App", "mine")])
+    other = answer(returned, [("Content-Type", "image/png"), ("Content-Length", "10000")])
+    with site.connect() as connection:
+        for _ in range(2):
+            response = connection.get(text.url + "/filtered", [("Accept-Encoding", "gzip")])
+            assert response.header("Content-Encoding") == "gzip"
+            assert gzip.decompress(response.body) == b"x" * 10_000
+            assert (response.header("X-Set"), response.header("X-App")) == ("by httpd", "mine, by httpd")
+            response = connection.get(other.url + "/filtered", [("Accept-Encoding", "gzip")])
+            assert (response.header("Content-Encoding"), response.body) == (None, b"x" * 10_000)
+
+
+@ours
+@pytest.mark.parametrize("headers", [[], [("Content-Length", "50000")]])
+def test_a_deflated_response_that_breaks_off_is_no_complete_one(script, site, log, headers):
+    log.expect_exception("ValueError: too late")
+    log.allow("WSGI0119")
+    app = script(
+        f"""
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain"), *{headers!r}])
+    yield b"first" * 1000
+    raise ValueError("too late")
+"""
+    )
+    with site.connect() as connection:
+        connection.send_request("GET", app.url + "/filtered", [("Accept-Encoding", "gzip")])
+        with pytest.raises((Incomplete, ConnectionError)):
+            connection.response()
 
 
 # -- after a broken response

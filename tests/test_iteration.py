@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from harness.checklist import both_interpreters, line, ours
 from harness.process import resident_kib
 
@@ -125,7 +126,9 @@ def test_no_body_and_no_start_response_gets_500(script, log, returned):
 )
 def test_what_is_no_iterable_of_bytes_gets_500(script, log, returned, error):
     log.expect_exception(error)
-    app = script(f"def application(environ, start_response):\n    start_response('200 OK', [])\n    return {returned}\n")
+    app = script(
+        f"def application(environ, start_response):\n    start_response('200 OK', [])\n    return {returned}\n"
+    )
     response = app.get()
     assert (response.status, response.text) == (500, "the server's own page")
 
@@ -142,7 +145,9 @@ def test_empty_items_are_skipped(serve):
 @line("PY-114")
 @pytest.mark.parametrize("returned", ["[]", "[b'']", "iter([])", "iter([b'', b''])"])
 def test_an_empty_body_is_an_empty_200(script, site, returned):
-    app = script(f"def application(environ, start_response):\n    start_response('200 OK', [('X-A', 'b')])\n    return {returned}\n")
+    app = script(
+        f"def application(environ, start_response):\n    start_response('200 OK', [('X-A', 'b')])\n    return {returned}\n"
+    )
     with site.connect() as connection:
         for _ in range(2):
             response = connection.get(app.url)
@@ -396,7 +401,9 @@ def test_an_uncaught_exception_is_logged_with_its_whole_traceback(script, log, d
     app = script(
         f"def the_innermost():\n    raise ValueError('the cause')\n\ndef application(environ, start_response):\n{body}\n"
     )
-    log.expect_exception({"raised in a module": "JSONDecodeError: ", "with a cause": "KeyError: 'k'"}.get(depth, "ValueError"))
+    log.expect_exception(
+        {"raised in a module": "JSONDecodeError: ", "with a cause": "KeyError: 'k'"}.get(depth, "ValueError")
+    )
     log.allow("ValueError: the cause")
     log.expect("Traceback \\(most recent call last\\):")
     log.expect(f'File "{app.path}", line \\d+, in application')
@@ -415,11 +422,13 @@ def test_the_header_line_of_an_exception_names_type_script_and_interpreter(scrip
     assert header.client is not None and header.request is not None
 
 
-@line("REQ-22")
+@line("REQ-22", "REQ-23")
 @pytest.mark.parametrize("status", ["404 Not Found", "500 Oops", "503 Sorry"])
 @pytest.mark.parametrize("rest", ["", "/overridden"])
 def test_the_applications_own_error_body_is_delivered_unchanged(script, status, rest):
-    app = script(f"def application(environ, start_response):\n    start_response({status!r}, [])\n    return [b'my own page']\n")
+    app = script(
+        f"def application(environ, start_response):\n    start_response({status!r}, [])\n    return [b'my own page']\n"
+    )
     response = app.get(rest)
     assert (f"{response.status} {response.reason}", response.body) == (status, b"my own page")
 
@@ -428,7 +437,9 @@ def test_the_applications_own_error_body_is_delivered_unchanged(script, status, 
 @line("IMP-27")
 @pytest.mark.parametrize("status", ["200 Error", "200 Rejected", "200 Continue", "200 Timeout"])
 def test_a_status_that_is_an_internal_marker_in_mod_wsgi_is_delivered(script, status):
-    app = script(f"def application(environ, start_response):\n    start_response({status!r}, [])\n    return [b'body']\n")
+    app = script(
+        f"def application(environ, start_response):\n    start_response({status!r}, [])\n    return [b'body']\n"
+    )
     response = app.get()
     assert (f"{response.status} {response.reason}", response.body) == (status, b"body")
 

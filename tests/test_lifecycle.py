@@ -6,6 +6,7 @@ import subprocess
 import threading
 
 import pytest
+
 from harness import installation
 from harness.checklist import line, ours, smoke
 from harness.condition import wait_until
@@ -17,7 +18,8 @@ def application(environ, start_response):
     return [b"hello"]
 """
 
-BUSY = """
+BUSY = (
+    """
 import atexit, threading, time
 
 def work():
@@ -28,7 +30,9 @@ def work():
 
 for _ in range(3):
     threading.Thread(target=work, daemon=True).start()
-""" + HELLO
+"""
+    + HELLO
+)
 
 
 @smoke
@@ -66,6 +70,27 @@ def test_a_request_that_runs_during_a_graceful_restart_is_finished(new_site):
         assert connection.chunk() == b""
 
 
+@line("LIF-12")
+def test_graceful_stop_lets_a_request_finish(new_site):
+    site = new_site().start()
+    app = site.script(
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])(b'began')\n"
+        "    environ['wsgi.input'].read(1)\n"
+        "    return [b'done']\n"
+    )
+    with site.connect() as connection:
+        connection.send_head("POST", app.url, [("Content-Length", "1")])
+        connection.head()
+        assert connection.chunk() == b"began"
+        site.begin_graceful_stop()
+        site.log.wait_for("AH00492")
+        connection.send(b"x")
+        assert connection.chunk() == b"done"
+        assert connection.chunk() == b""
+    site.wait()
+
+
 @line("CFG-38")
 def test_twenty_graceful_restarts_leak_no_descriptor_of_the_parent(new_site):
     site = new_site("WSGIImportScript {scripts}/1.wsgi process-group=%{GLOBAL} application-group=sub\n")
@@ -96,6 +121,8 @@ def test_100_graceful_restarts_with_background_threads_crash_nothing(new_site, m
 @line("LIF-19")
 def test_full_restarts_with_background_threads_crash_nothing(new_site):
     site = new_site().start()
+    # mpm_event says this of connections that end while it stops.
+    site.log.allow("AH03093")
     app = site.script(BUSY)
     for _ in range(5):
         assert app.get().body == b"hello"
@@ -206,7 +233,9 @@ def test_httpd_x_serves_requests_in_a_single_process(new_site):
 
 
 @line("LIF-21")
-@pytest.mark.parametrize(("mpm", "multithread", "multiprocess"), [("event", True, False), ("worker", True, False), ("prefork", False, True)])
+@pytest.mark.parametrize(
+    ("mpm", "multithread", "multiprocess"), [("event", True, False), ("worker", True, False), ("prefork", False, True)]
+)
 @pytest.mark.parametrize("mount", ["main", "sub"])
 def test_each_mpm_serves_with_its_flags(new_site, mpm, multithread, multiprocess, mount):
     site = new_site(mpm=mpm).start()
@@ -216,7 +245,9 @@ def test_each_mpm_serves_with_its_flags(new_site, mpm, multithread, multiprocess
         mount,
     )
     assert app.json() == [multithread, multiprocess, False, 0]
-    assert app.post(b"x" * 100_000).text == str([multithread, multiprocess, False, 100_000]).replace("T", "t").replace("F", "f")
+    assert app.post(b"x" * 100_000).text == str([multithread, multiprocess, False, 100_000]).replace("T", "t").replace(
+        "F", "f"
+    )
     with site.connect() as connection:
         for _ in range(20):
             assert connection.get(app.url).status == 200
@@ -228,6 +259,7 @@ def test_each_mpm_serves_with_its_flags(new_site, mpm, multithread, multiprocess
 @pytest.mark.parametrize("mpm", ["event", "worker", "prefork"])
 def test_each_mpm_survives_concurrent_requests_and_graceful_restarts(new_site, mpm):
     site = new_site(mpm=mpm).start()
+    site.log.allow("AH00161")
     apps = [site.script(HELLO, mount) for mount in ("main", "sub")]
     for app in apps:
         assert app.get().body == b"hello"

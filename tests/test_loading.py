@@ -5,6 +5,7 @@ import os
 import threading
 
 import pytest
+
 from harness.checklist import both_interpreters, line, ours, smoke
 from harness.condition import wait_until
 
@@ -106,7 +107,10 @@ def test_a_slow_import_of_one_script_does_not_delay_a_loaded_one(script, site, l
     loaded = script(answering("at once"))
     loaded.get()
     gate = site.root / f"gate-{loaded.path.name}"
-    slow = script(f"import os, time\nprint('loading slowly')\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\n" + answering("late"))
+    slow = script(
+        f"import os, time\nprint('loading slowly')\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\n"
+        + answering("late")
+    )
     log.expect("loading slowly")
     with site.connect() as connection:
         connection.send_head("GET", slow.url)
@@ -135,7 +139,10 @@ def test_a_syntax_error_gets_500_with_file_and_line_in_the_log_and_a_fixed_file_
 @line("PY-161")
 @pytest.mark.parametrize(
     ("statement", "error"),
-    [("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"), ("1 / 0", "ZeroDivisionError: ")],
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("1 / 0", "ZeroDivisionError: "),
+    ],
 )
 def test_an_exception_while_loading_gets_500_with_the_scripts_frame_in_the_log(script, log, statement, error):
     app = script(f"x = 1\n{statement}\n")
@@ -384,13 +391,17 @@ def test_the_callable_is_looked_up_by_each_request(script):
 
 
 def test_a_module_is_shared_by_all_requests_of_its_interpreter(script):
-    app = script("n = 0\ndef application(e, s):\n    global n\n    n += 1\n    s('200 OK', [])\n    return [str(n).encode()]\n")
+    app = script(
+        "n = 0\ndef application(e, s):\n    global n\n    n += 1\n    s('200 OK', [])\n    return [str(n).encode()]\n"
+    )
     assert [app.get().body for _ in range(4)] == [b"1", b"2", b"3", b"4"]
 
 
 @ours
 def test_a_script_of_the_main_and_of_a_sub_interpreter_is_loaded_in_each(site, script):
     """One file through two mounts: two modules that know nothing of each other."""
-    app = script("n = 0\ndef application(e, s):\n    global n\n    n += 1\n    s('200 OK', [])\n    return [str(n).encode()]\n")
+    app = script(
+        "n = 0\ndef application(e, s):\n    global n\n    n += 1\n    s('200 OK', [])\n    return [str(n).encode()]\n"
+    )
     main, sub = (f"/{mount}/{app.path.name}" for mount in ("main", "sub"))
     assert [site.get(url).text for url in (main, main, sub, main, sub)] == ["1", "2", "1", "3", "2"]

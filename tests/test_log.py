@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+
 from harness.checklist import both_interpreters, line, ours, smoke
 
 pytestmark = both_interpreters
@@ -28,7 +29,8 @@ def run(script):
 @smoke
 @line("PY-69")
 @pytest.mark.parametrize(
-    "statement", ["print('a line of mine')", "print('a line of mine', file=sys.stderr)", "errors.write('a line of mine\\n')"]
+    "statement",
+    ["print('a line of mine')", "print('a line of mine', file=sys.stderr)", "errors.write('a line of mine\\n')"],
 )
 def test_a_line_becomes_one_record_of_level_error_with_the_requests_context(run, log, statement):
     log.expect("a line of mine$")
@@ -67,7 +69,10 @@ def test_writelines_works_on_the_text_and_the_binary_layer(run, log):
     log.expect("text two$")
     log.expect("bytes one$")
     log.expect("bytes two$")
-    run("errors.writelines(['text one\\n', 'text two\\n'])", "errors.buffer.writelines([b'bytes one\\n', b'bytes two\\n'])")
+    run(
+        "errors.writelines(['text one\\n', 'text two\\n'])",
+        "errors.buffer.writelines([b'bytes one\\n', b'bytes two\\n'])",
+    )
 
 
 @line("PY-74")
@@ -75,7 +80,11 @@ def test_a_write_of_several_lines_becomes_several_records(run, log):
     for word in ("alpha", "beta", "gamma"):
         log.expect(f"(^|] ){word}$")
     run("errors.write('alpha\\nbeta\\ngamma')")
-    assert [record.message.rpartition(" ")[2] for record in log.matching("alpha|beta|gamma")] == ["alpha", "beta", "gamma"]
+    assert [record.message.rpartition(" ")[2] for record in log.matching("alpha|beta|gamma")] == [
+        "alpha",
+        "beta",
+        "gamma",
+    ]
 
 
 @line("PY-75")
@@ -144,10 +153,23 @@ def test_buffer_write_accepts_any_bytes(run, log, kind):
     run(f"errors.buffer.write({kind}(b'from a buffer\\n'))")
 
 
+@line("PY-79")
+def test_buffer_write_of_str_is_accepted_with_a_deprecation_warning(run, log):
+    log.expect("text into a buffer$")
+    run(
+        "with warnings.catch_warnings(record=True) as caught:\n"
+        "        warnings.simplefilter('always')\n"
+        "        errors.buffer.write('text into a buffer\\n')",
+        "assert [warning.category for warning in caught] in ([DeprecationWarning], []), caught",
+    )
+
+
 @line("PY-80")
 def test_a_print_of_a_background_thread_has_no_requests_context(run, log):
     log.expect("from the background$")
-    app = run("import threading", "t = threading.Thread(target=print, args=('from the background',))", "t.start(); t.join()")
+    app = run(
+        "import threading", "t = threading.Thread(target=print, args=('from the background',))", "t.start(); t.join()"
+    )
     record = log.wait_for("from the background")
     assert record.client is None and str(app.path) not in record.message
 

@@ -1,6 +1,7 @@
 """From URL to script: aliases, their order and their slashes, handlers, and the other modules that map URLs."""
 
 import pytest
+
 from harness.checklist import line
 
 CONFIG = """
@@ -79,7 +80,9 @@ def split(site):
 
 
 @line("MAP-01")
-@pytest.mark.parametrize(("target", "path_info"), [("/one", ""), ("/one/", "/"), ("/one/x", "/x"), ("/one/x/y/", "/x/y/")])
+@pytest.mark.parametrize(
+    ("target", "path_info"), [("/one", ""), ("/one/", "/"), ("/one/x", "/x"), ("/one/x/y/", "/x/y/")]
+)
 def test_an_alias_maps_its_url_and_what_lies_below(split, target, path_info):
     assert split(target) == ("/one", path_info)
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from harness.checklist import line, ours
 from harness.installation import IS_OURS
 
@@ -236,7 +237,10 @@ def test_log_level_wsgi_debug_shows_more_than_info(new_site):
     counts = []
     for level in ("wsgi:info", "wsgi:debug"):
         site = new_site(f"LogLevel {level}\n").start()
-        app = site.script("import logging, mod_wsgi\nlogger = logging.Logger('t')\nlogger.addHandler(mod_wsgi.LogHandler())\n" + FLAGS.replace("    names", "    logger.debug('a debug line')\n    names", 1))
+        app = site.script(
+            "import logging, mod_wsgi\nlogger = logging.Logger('t')\nlogger.addHandler(mod_wsgi.LogHandler())\n"
+            + FLAGS.replace("    names", "    logger.debug('a debug line')\n    names", 1)
+        )
         app.get()
         app.get()
         site.stop()

@@ -1,6 +1,7 @@
 """start_response and write: what they accept, what they refuse and in which words."""
 
 import pytest
+
 from harness.checklist import both_interpreters, line, ours, smoke
 
 pytestmark = both_interpreters
@@ -54,7 +55,11 @@ def test_status_headers_and_body_reach_the_client(serve):
     response = serve(application).get()
     assert (response.version, response.status, response.reason) == ("HTTP/1.1", 201, "Made")
     assert response.body == b"hello"
-    assert (response.header("Content-Type"), response.header("X-One"), response.header("X-Two")) == ("text/plain", "1", "")
+    assert (response.header("Content-Type"), response.header("X-One"), response.header("X-Two")) == (
+        "text/plain",
+        "1",
+        "",
+    )
 
 
 @line("PY-94")
@@ -252,9 +257,7 @@ def application(environ, start_response):
 """
     )
     assert app.get().body == b"kept"
-    assert app.get().text == (
-        "start_response() called after request completed, write() called after request completed"
-    )
+    assert app.get().text == ("start_response() called after request completed, write() called after request completed")
 
 
 # -- write

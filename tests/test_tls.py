@@ -7,8 +7,11 @@ import ssl
 import subprocess
 
 import pytest
+
+from conftest import run
 from harness import http1
 from harness.checklist import line
+from harness.site import Site
 
 if shutil.which("openssl") is None:
     pytest.skip("the openssl command, which makes the test's certificate, is not installed", allow_module_level=True)
@@ -26,8 +29,6 @@ class TlsConnection(http1.Connection):
 @pytest.fixture(scope="module")
 def tls(door):
     """A httpd whose only listener speaks TLS."""
-    from harness.site import Site
-
     site = Site(
         door,
         "SSLEngine On\nSSLCertificateFile {root}/certificate.pem\nSSLCertificateKeyFile {root}/key.pem\n"
@@ -43,12 +44,7 @@ def tls(door):
          "-keyout", site.root / "key.pem", "-out", site.root / "certificate.pem"],
         check=True, capture_output=True,
     )  # fmt: skip
-    try:
-        yield site.start()
-        site.stop()
-        site.log.verify()
-    finally:
-        site.discard()
+    yield from run(site)
 
 
 def values(tls, path):

@@ -1,6 +1,7 @@
 """Every test application once under wsgiref.validate, which checks both sides of PEP 3333."""
 
 import pytest
+
 from harness import installation
 from harness.checklist import both_interpreters
 
@@ -37,7 +38,11 @@ REQUESTS = {
         ("GET", "/stream", None, 200),
         ("GET", "/file", None, 200),
     ],
-    "pyramid_site.wsgi": [("GET", "/hello/x", None, 200), ("POST", "/form", b"name=x", 200), ("GET", "/file", None, 200)],
+    "pyramid_site.wsgi": [
+        ("GET", "/hello/x", None, 200),
+        ("POST", "/form", b"name=x", 200),
+        ("GET", "/file", None, 200),
+    ],
 }
 # Runs in test_frameworks.py: it needs a database.
 ELSEWHERE = {"django_site.wsgi"}

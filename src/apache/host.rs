@@ -17,7 +17,7 @@ use gateway::embedded::{
 use gateway::embedded::{Fault, HostTable, ProcessTable, TABLE_SYMBOL};
 use gateway::{Exchange, Flow, Level, Outcome, ReadError, WriteError};
 
-use super::log::Log;
+use super::log::{Log, record_pieces};
 use super::server::Server;
 
 /// What a Python to be embedded consists of.
@@ -325,7 +325,9 @@ unsafe extern "C" fn log_of_process(level: c_int, line: Bytes) {
     let _ = catch_unwind(|| {
         if let Some(server) = Server::main() {
             // SAFETY: see slice().
-            server.write(Level::from_number(level), unsafe { slice(line) });
+            for piece in record_pieces(unsafe { slice(line) }) {
+                server.write(Level::from_number(level), piece);
+            }
         }
     });
 }

@@ -21,7 +21,7 @@ mod table;
 pub(crate) use body::Body;
 pub(crate) use hook::Answer;
 pub(crate) use host::{Host, PythonFiles, host_file};
-pub(crate) use log::{Log, log_line};
+pub(crate) use log::{Log, log_line, record_pieces};
 pub(crate) use output::Output;
 pub(crate) use pool::Pool;
 pub(crate) use process::{ask_as_server_user, library_directory};

@@ -1,6 +1,6 @@
 //! The response body, into httpd's output filters.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use gateway::{Flow, WriteError};
 
@@ -84,7 +84,7 @@ impl<'r> Output<'r> {
         length: u64,
         with_sendfile: bool,
     ) -> Result<(), WriteError> {
-        let owned = file.try_clone_to_owned().map_err(|err| WriteError::Failed(err.to_string()))?;
+        let owned = own_copy(file).map_err(|err| WriteError::Failed(err.to_string()))?;
         let kept = self.request.pool().keep(owned);
         let brigade = self.brigade();
         // SAFETY: the descriptor is ours and stays open until the request's pool goes (keep), later
@@ -163,6 +163,16 @@ impl<'r> Output<'r> {
             _ if is_gone => Err(WriteError::ClientGone),
             status => Err(WriteError::Failed(status_text(status))),
         }
+    }
+}
+
+/// The same file with a descriptor and an offset of its own: httpd may still read from it when the
+/// application goes on to use, or closes, its own.
+fn own_copy(file: BorrowedFd<'_>) -> std::io::Result<OwnedFd> {
+    match std::fs::File::open(format!("/proc/self/fd/{}", file.as_raw_fd())) {
+        Ok(opened) => Ok(opened.into()),
+        // A file that was opened by somebody with more rights, or no /proc: the offset is shared then.
+        Err(_) => file.try_clone_to_owned(),
     }
 }
 

@@ -334,6 +334,11 @@ impl<'a> Request<'a> {
 
     // ---- response ----
 
+    /// Status of the response.
+    pub(crate) fn status(self) -> i32 {
+        self.record().status
+    }
+
     /// Status and reason phrase of the response; an empty `line` takes httpd's own phrase.
     pub(crate) fn set_status(self, code: u16, line: Option<&'a CStr>) {
         // SAFETY: the handler owns the response fields; `line` lives in the request's pool.

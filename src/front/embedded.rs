@@ -6,7 +6,7 @@ use gateway::{Exchange, Flow, Level, Outcome, ReadError, WriteError};
 
 use super::target::Target;
 use super::{python, respond};
-use crate::apache::{Answer, Body, Log, Output, Request, log_line};
+use crate::apache::{Answer, Body, Log, Output, Request, log_line, record_pieces};
 use crate::codes;
 
 /// Serves a request in this child and says what httpd is to make of it.
@@ -29,9 +29,7 @@ struct HttpdExchange<'r> {
     body: Body<'r>,
     output: Output<'r>,
     with_sendfile: bool,
-    overrides_errors: bool,
-    /// The status whose error document httpd is to send in place of the application's response.
-    overridden: Option<u16>,
+    has_error_override: bool,
 }
 
 impl<'r> HttpdExchange<'r> {
@@ -41,8 +39,7 @@ impl<'r> HttpdExchange<'r> {
             body: Body::new(request),
             output: Output::new(request),
             with_sendfile: target.settings.enable_sendfile(),
-            overrides_errors: target.settings.error_override(),
-            overridden: None,
+            has_error_override: target.settings.error_override(),
         }
     }
 
@@ -50,12 +47,11 @@ impl<'r> HttpdExchange<'r> {
         if self.body.is_refused() {
             return Answer::Answered;
         }
-        match (outcome, self.overridden) {
-            (Outcome::Complete, Some(status)) => Answer::Status(status),
-            (Outcome::Complete, None) => Answer::Ok,
-            (Outcome::Status(status), _) => Answer::Status(status),
-            (Outcome::Incomplete, _) if !self.output.is_started() => Answer::Status(500),
-            (Outcome::Incomplete, _) => {
+        match outcome {
+            Outcome::Complete => Answer::Ok,
+            Outcome::Status(status) => Answer::Status(status),
+            Outcome::Incomplete if !self.output.is_started() => Answer::Status(500),
+            Outcome::Incomplete => {
                 self.break_off();
                 Answer::Ok
             }
@@ -70,12 +66,9 @@ impl<'r> HttpdExchange<'r> {
         self.output.break_off();
     }
 
-    /// Whether what follows still goes to the client.
-    fn check_open(&self) -> Result<bool, WriteError> {
-        if self.body.is_refused() {
-            return Err(WriteError::Answered);
-        }
-        Ok(self.overridden.is_none())
+    /// httpd answers a body that it refuses by itself; nothing may follow that answer.
+    fn check_open(&self) -> Result<(), WriteError> {
+        if self.body.is_refused() { Err(WriteError::Answered) } else { Ok(()) }
     }
 }
 
@@ -87,22 +80,24 @@ impl Exchange for HttpdExchange<'_> {
     fn start(&mut self, head: &[u8]) -> Result<(), WriteError> {
         self.check_open()?;
         respond::set_head(self.request, head)?;
-        if self.overrides_errors {
-            let code = wire::ResponseHead::parse(head).map_or(0, |head| head.code());
-            if (400..600).contains(&code) {
-                respond::keep_for_error_document(self.request);
-                self.overridden = Some(code);
-            }
+        if self.has_error_override && self.request.status() >= 400 {
+            log_line!(
+                self.request,
+                Info,
+                "WSGIErrorOverride acts in daemon mode only; the application's own response is sent"
+            );
         }
         Ok(())
     }
 
     fn write(&mut self, piece: &[u8], flow: Flow) -> Result<(), WriteError> {
-        if self.check_open()? { self.output.write(piece, flow) } else { Ok(()) }
+        self.check_open()?;
+        self.output.write(piece, flow)
     }
 
     fn send_file(&mut self, file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), WriteError> {
-        if self.check_open()? { self.output.send_file(file, offset, length, self.with_sendfile) } else { Ok(()) }
+        self.check_open()?;
+        self.output.send_file(file, offset, length, self.with_sendfile)
     }
 
     fn is_logged(&self, level: Level) -> bool {
@@ -114,12 +109,14 @@ impl Exchange for HttpdExchange<'_> {
             return;
         }
         let script = self.request.filename();
-        let mut text = Vec::with_capacity(script.len() + line.len() + 10);
-        text.extend_from_slice(b"[script ");
-        text.extend_from_slice(script);
-        text.extend_from_slice(b"] ");
-        text.extend_from_slice(line);
-        self.request.write(level, &text);
+        for piece in record_pieces(line) {
+            let mut text = Vec::with_capacity(script.len() + piece.len() + 10);
+            text.extend_from_slice(b"[script ");
+            text.extend_from_slice(script);
+            text.extend_from_slice(b"] ");
+            text.extend_from_slice(piece);
+            self.request.write(level, &text);
+        }
     }
 
     fn is_client_gone(&mut self) -> bool {

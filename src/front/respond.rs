@@ -52,15 +52,3 @@ fn set_header<'r>(request: Request<'r>, name: &'r std::ffi::CStr, value: &'r std
         _ => request.response_headers().add_kept(name, value),
     }
 }
-
-/// The headers of a response that stay when httpd's error document replaces its body
-/// (`WSGIErrorOverride`): those that say what the client may do next.
-pub(super) fn keep_for_error_document(request: Request<'_>) {
-    const KEPT: [&std::ffi::CStr; 3] = [c"Retry-After", c"Allow", c"Set-Cookie"];
-    for (name, value) in request.response_headers().entries() {
-        if KEPT.iter().any(|kept| kept.to_bytes().eq_ignore_ascii_case(name)) {
-            let pool = request.pool();
-            request.error_headers().add_kept(pool.copy(name), pool.copy(value));
-        }
-    }
-}

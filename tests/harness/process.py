@@ -34,6 +34,16 @@ def descriptors_of(pid):
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
+def has_connections(port):
+    """Whether a server at this IPv4 port holds connections that are not idle in the kernel's hands (see tcp(5))."""
+    held = {"01", "08"}  # ESTABLISHED, CLOSE_WAIT
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if int(fields[1].rpartition(":")[2], 16) == port and fields[3] in held:
+            return True
+    return False
+
+
 def resident_kib(pid):
     """Resident memory in KiB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

@@ -1,11 +1,11 @@
 """A httpd with a directory of scripts, to which a test adds its application as it stands in the test.
 
-    def test_body(serve):
-        def application(environ, start_response):
-            start_response("200 OK", [])
-            return [b"hello"]
+def test_body(serve):
+    def application(environ, start_response):
+        start_response("200 OK", [])
+        return [b"hello"]
 
-        assert serve(application).get().body == b"hello"
+    assert serve(application).get().body == b"hello"
 """
 
 import inspect
@@ -106,4 +106,3 @@ class App:
     def touch(self):
         before = self.path.stat().st_mtime_ns
         os.utime(self.path, ns=(before + 2_000_000_000,) * 2)
-

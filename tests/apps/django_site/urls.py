@@ -31,7 +31,9 @@ def upload(request):
     digest = hashlib.sha256()
     for chunk in request.FILES["file"].chunks():
         digest.update(chunk)
-    return JsonResponse({"name": request.FILES["file"].name, "sha256": digest.hexdigest(), "note": request.POST["note"]})
+    return JsonResponse(
+        {"name": request.FILES["file"].name, "sha256": digest.hexdigest(), "note": request.POST["note"]}
+    )
 
 
 def stream(request):

@@ -6,6 +6,10 @@ On the start path of every interpreter, so whatever can be imported later is.
 import os
 import sys
 
+# Imported here on purpose: threading takes the thread that imports it first for the main one, and that
+# must be the thread that sets the interpreter up and later runs its exit functions, never a request's.
+import threading  # noqa: F401
+
 import _wsgi_host
 
 from . import report, streams

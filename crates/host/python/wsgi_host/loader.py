@@ -23,6 +23,20 @@ LONGEST_RETRY_S = 60
 PATIENCE_S = 30
 
 
+class Codes:
+    """What a failure is logged as: log codes, and what happens next."""
+
+    def __init__(self, unreadable, raised, exited, consequence):
+        self.unreadable = unreadable
+        self.raised = raised
+        self.exited = exited
+        self.consequence = consequence
+
+
+REQUEST_CODES = Codes("WSGI0105", "WSGI0109", "WSGI0107", "answering 500")
+IMPORT_CODES = Codes("WSGI0106", "WSGI0110", "WSGI0108", "the first request tries again")
+
+
 class Loader:
     """The scripts of one interpreter. `clock` gives seconds that never run backwards."""
 
@@ -37,15 +51,16 @@ class Loader:
 
         `mtime_us` is the file's modification time in microseconds since 1970 as httpd saw it;
         `reloading` says whether a change is looked for at all; `resource` is passed to the script's
-        `reload_required()`. Never raises.
+        `reload_required()`, and None for a script that is loaded before any request. Never raises.
         """
+        codes = IMPORT_CODES if resource is None else REQUEST_CODES
         try:
             script = self._scripts.get(path)
             if script is None:
                 script = self._scripts.setdefault(path, self._script(path))
-            return script.current(mtime_us, reloading, resource)
+            return script.current(mtime_us, reloading, resource, codes)
         except BaseException as failure:
-            report.write(_failed("WSGI0105", path, failure, "answering 500"), failure)
+            report.write(_failed(codes.unreadable, path, failure, codes.consequence), failure)
             return INTERNAL_SERVER_ERROR
 
     def _script(self, path):
@@ -65,11 +80,11 @@ class Script:
         self._module = None
         self._failure = None
 
-    def current(self, mtime_us, reloading, resource):
+    def current(self, mtime_us, reloading, resource, codes):
         """See `Loader.load()`."""
         module = self._module
         if module is None:
-            return self._load_first(mtime_us)
+            return self._load_first(mtime_us, codes)
         if not reloading:
             return module
         if mtime_us != module.__dict__.get("__mtime__"):
@@ -78,7 +93,7 @@ class Script:
             return self._reload_on_demand(module, mtime_us)
         return module
 
-    def _load_first(self, mtime_us):
+    def _load_first(self, mtime_us, codes):
         if self._loading_thread == get_ident():
             text = f"{self._path} asks for itself while it is being loaded; answering 500"
             self._reporter.text("WSGI0303", text, log.ERROR)
@@ -92,7 +107,7 @@ class Script:
             if self._is_too_early(mtime_us):
                 self._log_wait()
                 return INTERNAL_SERVER_ERROR
-            return self._execute(mtime_us)
+            return self._execute(mtime_us, codes)
         finally:
             self._lock.release()
 
@@ -105,7 +120,7 @@ class Script:
             mtime_us = self._mtime_now(None)
             if mtime_us == self._module.__dict__.get("__mtime__") or self._is_too_early(mtime_us):
                 return self._module
-            return self._execute(mtime_us)
+            return self._execute(mtime_us, REQUEST_CODES)
         finally:
             self._lock.release()
 
@@ -115,7 +130,7 @@ class Script:
         try:
             if self._module is not module or self._is_too_early(mtime_us):
                 return self._module
-            return self._execute(mtime_us)
+            return self._execute(mtime_us, REQUEST_CODES)
         finally:
             self._lock.release()
 
@@ -147,19 +162,19 @@ class Script:
         failure = self._failure
         return failure is not None and failure.mtime_us == mtime_us and self._clock() < failure.retry_at
 
-    def _execute(self, mtime_us):
+    def _execute(self, mtime_us, codes):
         """Makes a module of the file as it is now; the lock is held."""
         self._loading_thread = get_ident()
-        code_of_failure = "WSGI0105"
+        code_of_failure = codes.unreadable
         try:
             self._log_start()
             code = script_module.compiled(self._path)
-            code_of_failure = "WSGI0109"
+            code_of_failure = codes.raised
             self._module = script_module.run(code, self._name, self._path, mtime_us)
         except SystemExit as failure:
-            return self._fail("WSGI0107", failure, mtime_us)
+            return self._fail(codes.exited, failure, mtime_us, codes)
         except BaseException as failure:
-            return self._fail(code_of_failure, failure, mtime_us)
+            return self._fail(code_of_failure, failure, mtime_us, codes)
         finally:
             self._loading_thread = None
         self._failure = None
@@ -169,7 +184,7 @@ class Script:
         verb = "Loading" if self._module is None else "Reloading"
         log.write(log.INFO, f"{verb} Python script file '{self._path}' in {self._reporter.place()}.")
 
-    def _fail(self, code, failure, mtime_us):
+    def _fail(self, code, failure, mtime_us, codes):
         """Logs and remembers a failed attempt; the module before, if any, or a status."""
         if isinstance(failure, (FileNotFoundError, NotADirectoryError)) and not os.path.exists(self._path):
             text = f"{self._path} has vanished before it could be loaded; answering 404"
@@ -178,7 +193,7 @@ class Script:
         before = self._failure
         self._failure = Failure(failure, mtime_us, self._clock(), before)
         if self._module is None:
-            report.write(_failed(code, self._path, failure, "answering 500"), failure)
+            report.write(_failed(code, self._path, failure, codes.consequence), failure)
             return INTERNAL_SERVER_ERROR
         self._log_failed_reload(code, failure, is_first=before is None or before.mtime_us != mtime_us)
         return self._module

@@ -1,9 +1,6 @@
 """The life of a process's main interpreter, from the bootstrap's last line to the process's end."""
 
-# Imported on the main thread on purpose: threading takes the thread that imports it first for the
-# main one, and that must not be a request's.
 import os
-import threading  # noqa: F401
 
 import _wsgi_host
 

@@ -13,7 +13,6 @@ use gateway::embedded::{
 };
 use gateway::{Exchange, Flow, Level, Outcome, ReadError, WriteError};
 
-use super::attach::attach;
 use super::process::{self, Stage};
 use super::{registry, request_type, script, serve as walk};
 
@@ -51,7 +50,7 @@ unsafe extern "C" fn prepare(table: *const ProcessTable, settings: Bytes) -> c_i
 
 unsafe extern "C" fn wait_ready(limit_ms: u64) -> c_int {
     let deadline = Instant::now() + Duration::from_millis(limit_ms);
-    match process::wait_for(Stage::Ready, Some(deadline)) {
+    match process::wait_for(Stage::Ready, deadline) {
         Stage::Ready => 0,
         _ => -1,
     }
@@ -79,7 +78,10 @@ unsafe extern "C" fn import_script(path: Bytes, application_group: Bytes) -> c_i
         // A file that cannot be looked at cannot be loaded either, and load() says why.
         let metadata = std::fs::metadata(std::ffi::OsStr::from_bytes(path));
         let mtime_us = metadata.map_or(0, |file| file.mtime() * 1_000_000 + file.mtime_nsec() / 1000);
-        attach(interpreter, |py| script::import(py, path, mtime_us))
+        let path = path.to_vec();
+        // As a program's own main script would be.
+        process::on_main_thread(move |py| registry::enter(py, interpreter, |py| script::import(py, &path, mtime_us)))
+            .unwrap_or(false)
     }));
     if imported.unwrap_or(false) { 0 } else { -1 }
 }
@@ -95,7 +97,7 @@ unsafe extern "C" fn stop(limit_ms: u64) -> c_int {
         let deadline = Instant::now() + limit;
         let is_idle = process::close(limit / 2);
         process::advance(Stage::Stopping);
-        process::wait_for(Stage::Done, Some(deadline)) >= Stage::Done && is_idle
+        process::wait_for(Stage::Done, deadline) >= Stage::Done && is_idle
     });
     if stopped.unwrap_or(false) { 0 } else { -1 }
 }

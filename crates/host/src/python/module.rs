@@ -6,7 +6,7 @@ use std::time::Duration;
 use gateway::Level;
 use pyo3::ffi;
 
-use super::attach::{Attached, attach};
+use super::attach::Attached;
 use super::exception::Class;
 use super::instance::{self, NO_METHOD, Table, guard, method};
 use super::interpreter::{Interpreter, Support};
@@ -52,7 +52,11 @@ static METHODS: Table<ffi::PyMethodDef, 9> = Table([
         ml_flags: ffi::METH_VARARGS | ffi::METH_KEYWORDS,
         ml_doc: c"register(**support): enters this interpreter for requests, once.".as_ptr(),
     },
-    method(c"park", park, c"park(): main interpreter; waits without the GIL until the process is to end."),
+    method(
+        c"park",
+        park,
+        c"park(): main interpreter; waits without the GIL, and makes other interpreters, until the process is to end.",
+    ),
     method(
         c"interpreters_exit",
         interpreters_exit,
@@ -210,7 +214,9 @@ unsafe extern "C" fn park(
     let py = unsafe { receive() };
     guard(py, || {
         process::advance(Stage::Ready);
-        py.detach(|| process::wait_for(Stage::Stopping, None));
+        while let Some(job) = py.detach(process::next_job) {
+            job(py);
+        }
         Ok(py.none())
     })
 }
@@ -223,16 +229,14 @@ unsafe extern "C" fn interpreters_exit(
     // SAFETY: called by Python.
     let py = unsafe { receive() };
     guard(py, || {
-        py.detach(|| {
-            for interpreter in registry::subs() {
-                attach(interpreter, |py| {
-                    if py.call(&interpreter.support.exit_functions, []).is_err() {
-                        // exit_functions() logs and never raises.
-                        py.clear_exception();
-                    }
-                });
-            }
-        });
+        for interpreter in registry::subs() {
+            registry::enter(py, interpreter, |py| {
+                if py.call(&interpreter.support.exit_functions, []).is_err() {
+                    // exit_functions() logs and never raises.
+                    py.clear_exception();
+                }
+            });
+        }
         Ok(py.none())
     })
 }

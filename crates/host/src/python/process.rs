@@ -1,18 +1,22 @@
 //! What is true for the whole process: the functions and settings it was given, how far its life has
 //! got, how many requests are inside.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use gateway::Level;
 use gateway::embedded::{Bytes, ProcessTable};
 
+use super::attach::Attached;
+
 static TABLE: OnceLock<ProcessTable> = OnceLock::new();
 static SETTINGS: OnceLock<Vec<u8>> = OnceLock::new();
 static IS_CLOSING: AtomicBool = AtomicBool::new(false);
 static REQUESTS: AtomicUsize = AtomicUsize::new(0);
-static LIFE: Life = Life { stage: Mutex::new(Stage::Starting), changed: Condvar::new() };
+static LIFE: Life =
+    Life { state: Mutex::new(State { stage: Stage::Starting, jobs: VecDeque::new() }), changed: Condvar::new() };
 
 /// How far the main interpreter has got; only ever goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,14 +33,22 @@ pub(super) enum Stage {
 }
 
 struct Life {
-    stage: Mutex<Stage>,
+    state: Mutex<State>,
     changed: Condvar,
 }
 
+struct State {
+    stage: Stage,
+    /// What the parked main thread is to do.
+    jobs: VecDeque<Job>,
+}
+
+type Job = Box<dyn FnOnce(Attached) + Send>;
+
 impl Life {
     /// A panic of another thread cannot have left a stage half changed.
-    fn lock(&self) -> MutexGuard<'_, Stage> {
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -53,27 +65,58 @@ pub(super) fn settings() -> &'static [u8] {
 /// Goes on to a later stage; never back.
 pub(super) fn advance(stage: Stage) {
     let mut current = LIFE.lock();
-    if *current < stage {
-        *current = stage;
+    if current.stage < stage {
+        current.stage = stage;
         LIFE.changed.notify_all();
     }
 }
 
-/// Waits until a stage is reached, or the deadline has passed; gives the stage.
-pub(super) fn wait_for(stage: Stage, deadline: Option<Instant>) -> Stage {
+/// Has the parked main thread do something, attached to the main interpreter, and waits for it; `None` if
+/// it will not, since the process is ending. The calling thread is attached to no interpreter.
+///
+/// Sub-interpreters are made there, so that in each of them `threading.main_thread()` is the thread that
+/// runs its exit functions, as in a program of its own.
+pub(super) fn on_main_thread<R: Send + 'static>(work: impl FnOnce(Attached) -> R + Send + 'static) -> Option<R> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    // Who asked may have stopped waiting only by ending with the process.
+    let job = move |py: Attached| drop(sender.send(work(py)));
     let mut current = LIFE.lock();
-    while *current < stage {
-        let Some(deadline) = deadline else {
-            current = LIFE.changed.wait(current).unwrap_or_else(PoisonError::into_inner);
-            continue;
-        };
+    if current.stage != Stage::Ready {
+        return None;
+    }
+    current.jobs.push_back(Box::new(job));
+    LIFE.changed.notify_all();
+    drop(current);
+    receiver.recv().ok()
+}
+
+/// The next thing for the main thread to do, waiting for it; `None` once the process is to end.
+pub(super) fn next_job() -> Option<Job> {
+    let mut current = LIFE.lock();
+    loop {
+        if current.stage >= Stage::Stopping {
+            // Whoever waits for one of these learns that it will not be done.
+            current.jobs.clear();
+            return None;
+        }
+        if let Some(job) = current.jobs.pop_front() {
+            return Some(job);
+        }
+        current = LIFE.changed.wait(current).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+/// Waits until a stage is reached, or the deadline has passed; gives the stage that is reached.
+pub(super) fn wait_for(stage: Stage, deadline: Instant) -> Stage {
+    let mut current = LIFE.lock();
+    while current.stage < stage {
         let rest = deadline.saturating_duration_since(Instant::now());
         if rest.is_zero() {
             break;
         }
         current = LIFE.changed.wait_timeout(current, rest).unwrap_or_else(PoisonError::into_inner).0;
     }
-    *current
+    current.stage
 }
 
 /// Whether the process has begun to end.

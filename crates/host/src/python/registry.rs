@@ -59,7 +59,8 @@ pub(super) fn obtain(group: &[u8]) -> Result<&'static Interpreter, NoInterpreter
     let slot = slot(group)?;
     let mut interpreter = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
     if interpreter.is_none() {
-        *interpreter = create(main, group);
+        let name = group.to_vec();
+        *interpreter = process::on_main_thread(move |py| create(py, &name)).flatten();
     }
     interpreter.ok_or(NoInterpreter::Failed)
 }
@@ -87,39 +88,46 @@ fn slot(group: &[u8]) -> Result<Arc<Slot>, NoInterpreter> {
     Ok(Arc::clone(subs.entry(group.to_vec()).or_default()))
 }
 
-/// Makes a sub-interpreter and sets it up; logs why if it fails.
-fn create(main: &'static Interpreter, group: &[u8]) -> Option<&'static Interpreter> {
+/// Runs `work` on the main thread in an interpreter, with the state that this thread was given when the
+/// interpreter was made.
+pub(super) fn enter<R>(py: Attached, interpreter: &'static Interpreter, work: impl FnOnce(Attached) -> R) -> R {
+    if interpreter.is_main() {
+        // SAFETY: `py` is an attachment to the main interpreter: the main thread's, while it is parked.
+        return work(unsafe { Attached::assume(interpreter) });
+    }
+    py.detach(|| attach(interpreter, work))
+}
+
+/// Makes a sub-interpreter on the main thread and sets it up; logs why if it fails.
+fn create(_py: Attached, group: &[u8]) -> Option<&'static Interpreter> {
     let name = String::from_utf8_lossy(group).into_owned();
     process::log(Level::Info, format!("creating sub-interpreter '{name}'").as_bytes());
     let mut created = None;
-    attach(main, |_| {
-        // SAFETY: attached to main; Py_NewInterpreter switches this thread to a new state of the new
-        // interpreter, or leaves main's current (null). Main's state is made current again before
-        // attach() releases it.
-        unsafe {
-            let of_main = ffi::PyThreadState_Get();
-            let state = ffi::Py_NewInterpreter();
-            if !state.is_null() {
-                let py = Attached::assume_unregistered();
-                match set_up(py, group) {
-                    Ok(()) => created = REGISTERED.take(),
-                    Err(raised) => report(py, raised, &name),
-                }
-                match created {
-                    Some(interpreter) => adopt(interpreter, state),
-                    // Nothing of ours is in it yet, and this is its only thread.
-                    None => ffi::Py_EndInterpreter(state),
-                }
+    // SAFETY: attached to main; Py_NewInterpreter switches this thread to a new state of the new
+    // interpreter, or leaves main's current (null); main's state is made current again at the end.
+    unsafe {
+        let of_main = ffi::PyThreadState_Get();
+        let state = ffi::Py_NewInterpreter();
+        if !state.is_null() {
+            let py = Attached::assume_unregistered();
+            match set_up(py, group) {
+                Ok(()) => created = REGISTERED.take(),
+                Err(raised) => report(py, raised, &name),
             }
-            ffi::PyThreadState_Swap(of_main);
+            match created {
+                // The main thread keeps it for good: Python 3.11 cannot make a state for an interpreter
+                // whose last one is gone, and other threads' go with the threads.
+                Some(interpreter) => adopt(interpreter, state),
+                // Nothing of ours is in it yet, and this is its only thread.
+                None => ffi::Py_EndInterpreter(state),
+            }
         }
-    });
+        ffi::PyThreadState_Swap(of_main);
+    }
     if created.is_none() {
-        process::log(
-            Level::Critical,
-            format!("WSGI0103: cannot create sub-interpreter '{name}'; answering 500, the next request tries again")
-                .as_bytes(),
-        );
+        let line =
+            format!("WSGI0103: cannot create sub-interpreter '{name}'; answering 500, the next request tries again");
+        process::log(Level::Critical, line.as_bytes());
     }
     created
 }

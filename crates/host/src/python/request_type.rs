@@ -173,11 +173,13 @@ pub(super) unsafe fn make_type(module: *mut ffi::PyObject) -> Result<Ref, Raised
     unsafe { instance::new_type(module, c"_wsgi_host.Request", size_of_instance::<Arc<Active>>(), SLOTS.as_ptr()) }
 }
 
-static START_RESPONSE: Table<ffi::PyMethodDef, 1> = Table([method(
-    c"start_response",
-    call_start_response,
-    c"start_response(status, headers, exc_info=None): PEP 3333, \"The start_response() Callable\".",
-)]);
+/// Takes keywords only to refuse them in its own name: PEP 3333 has positional arguments.
+static START_RESPONSE: Table<ffi::PyMethodDef, 1> = Table([ffi::PyMethodDef {
+    ml_name: c"start_response".as_ptr(),
+    ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: call_start_response },
+    ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+    ml_doc: c"start_response(status, headers, exc_info=None): PEP 3333, \"The start_response() Callable\".".as_ptr(),
+}]);
 
 static WRITE: Table<ffi::PyMethodDef, 1> = Table([method(
     c"write",
@@ -235,13 +237,17 @@ unsafe fn receive<'a>(object: *mut ffi::PyObject) -> (&'a Arc<Active>, Attached)
 
 unsafe extern "C" fn call_start_response(
     object: *mut ffi::PyObject,
-    arguments: *mut *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
     count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: bound to a Request by `bind`; the arguments are Python's, for the call.
     let ((active, py), arguments, request) =
-        unsafe { (receive(object), instance::arguments(arguments, count), Ref::borrowed(object)) };
+        unsafe { (receive(object), instance::arguments(arguments.cast_mut(), count), Ref::borrowed(object)) };
     guard(py, || {
+        if !keywords.is_null() {
+            return Err(py.raise(Class::Type, "start_response() takes no keyword arguments"));
+        }
         start_response(py, active, arguments)?;
         bind_write(&request)
     })

@@ -29,7 +29,8 @@ pub(super) struct NoApplication(pub(super) u16);
 pub(super) struct Wanted<'h> {
     pub(super) path: &'h [u8],
     pub(super) callable: &'h [u8],
-    pub(super) resource: &'h [u8],
+    /// The file that the URL was mapped to; `None` for a script that is loaded without a request.
+    pub(super) resource: Option<&'h [u8]>,
     pub(super) facts: Facts,
 }
 
@@ -52,7 +53,7 @@ pub(super) fn application(py: Attached, active: &Active, wanted: &Wanted<'_>) ->
 /// Loads a script without a request, as `WSGIImportScript` does; false if it failed.
 pub(super) fn import(py: Attached, path: &[u8], mtime_us: i64) -> bool {
     let facts = Facts { script_mtime_us: mtime_us, flags: flags::RELOADING, ..Facts::default() };
-    load(py, &Wanted { path, callable: b"", resource: path, facts }).is_ok()
+    load(py, &Wanted { path, callable: b"", resource: None, facts }).is_ok()
 }
 
 /// The application of a module that is loaded and current; `None` if `load()` must be asked, `Some(None)`
@@ -111,7 +112,7 @@ fn call_load(py: Attached, wanted: &Wanted<'_>) -> Result<Ref, Raised> {
     let path = py.file_name(wanted.path)?;
     let mtime = py.long(wanted.facts.script_mtime_us)?;
     let reloading = py.boolean(wanted.facts.has(flags::RELOADING));
-    let resource = py.file_name(wanted.resource)?;
+    let resource = wanted.resource.map_or_else(|| Ok(py.none()), |resource| py.file_name(resource))?;
     py.call(&py.interpreter().support.load, [&path, &mtime, &reloading, &resource])
 }
 

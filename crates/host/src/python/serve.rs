@@ -157,7 +157,7 @@ fn run(py: Attached, active: &Arc<Active>, request: &Ref, head: &RequestHead<'_>
     let wanted = Wanted {
         path: script,
         callable: head.get(Key::ModWsgiCallableObject).unwrap_or(b"application"),
-        resource: head.get(Key::ScriptFilename).unwrap_or_default(),
+        resource: Some(head.get(Key::ScriptFilename).unwrap_or_default()),
         facts: head.facts(),
     };
     // First of all: what a script prints while it is loaded belongs to this request.
