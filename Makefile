@@ -75,8 +75,7 @@ test: setup setup-test build venv check pytest ## set-up, build, check, and the 
 
 pytest: venv
 	$(say) 'tests against a private httpd'
-	@test -e dist/mod_wsgi_rs.so || { echo 'dist/ is missing: run make first' >&2; exit 1; }
-	@$(VENV)/bin/python -m pytest tests $(PYTEST_ARGS)
+	@scripts/run-tests $(PYTEST_ARGS)
 
 docker-test: ## the smoke tests inside a container
 	@docker/test

@@ -6,7 +6,8 @@ from harness.checklist import line, ours, smoke
 from harness.httpd import Httpd
 
 FLAGS_OF_THE_SERVER = (
-    "WSGIDontWriteBytecode WSGICaseSensitivity WSGIRestrictEmbedded WSGIRestrictStdin WSGIRestrictStdout WSGIRestrictSignal"
+    "WSGIDontWriteBytecode WSGICaseSensitivity WSGIRestrictEmbedded "
+    "WSGIRestrictStdin WSGIRestrictStdout WSGIRestrictSignal"
 ).split()
 
 FLAGS_OF_A_DIRECTORY = (

@@ -418,7 +418,9 @@ def test_the_mod_wsgi_keys_say_where_the_request_runs(site, environ):
     assert values["apache.version"][:2] == [2, 4]
 
 
-GONE = "daemon_connects daemon_restarts enable_sendfile ignore_activity script_reloading thread_requests script_start".split()
+GONE = (
+    "daemon_connects daemon_restarts enable_sendfile ignore_activity script_reloading thread_requests script_start"
+).split()
 
 
 @pytest.mark.parametrize("key", GONE)

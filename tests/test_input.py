@@ -272,7 +272,7 @@ def test_a_chunked_body_over_the_limit_gets_exactly_one_413(serve, site, log, re
     log.allow(r"Traceback|^(\[script [^\]]*\] )?  ")
     app = serve(application, LOOP=read != "all at once")
     with site.connect() as connection:
-        connection.send_head("POST", app.url + "/chunked/limited?" + read[:3], [("Transfer-Encoding", "chunked")])
+        connection.send_head("POST", app.url + "/chunked/limited", [("Transfer-Encoding", "chunked")])
         connection.send_chunk(b"x" * 5000)
         connection.end_chunks()
         response = connection.response()

@@ -146,7 +146,9 @@ def test_empty_items_are_skipped(serve):
 @pytest.mark.parametrize("returned", ["[]", "[b'']", "iter([])", "iter([b'', b''])"])
 def test_an_empty_body_is_an_empty_200(script, site, returned):
     app = script(
-        f"def application(environ, start_response):\n    start_response('200 OK', [('X-A', 'b')])\n    return {returned}\n"
+        f"def application(environ, start_response):\n"
+        f"    start_response('200 OK', [('X-A', 'b')])\n"
+        f"    return {returned}\n"
     )
     with site.connect() as connection:
         for _ in range(2):
@@ -396,10 +398,14 @@ def test_an_uncaught_exception_is_logged_with_its_whole_traceback(script, log, d
     body = {
         "raised in the application": "    the_innermost()",
         "raised in a module": "    import json; json.loads('{')",
-        "with a cause": "    try:\n        the_innermost()\n    except ValueError as error:\n        raise KeyError('k') from error",
+        "with a cause": (
+            "    try:\n        the_innermost()\n"
+            "    except ValueError as error:\n        raise KeyError('k') from error"
+        ),
     }[depth]
     app = script(
-        f"def the_innermost():\n    raise ValueError('the cause')\n\ndef application(environ, start_response):\n{body}\n"
+        f"def the_innermost():\n    raise ValueError('the cause')\n\n"
+        f"def application(environ, start_response):\n{body}\n"
     )
     log.expect_exception(
         {"raised in a module": "JSONDecodeError: ", "with a cause": "KeyError: 'k'"}.get(depth, "ValueError")

@@ -241,7 +241,8 @@ def test_each_mpm_serves_with_its_flags(new_site, mpm, multithread, multiprocess
     site = new_site(mpm=mpm).start()
     app = site.script(
         "import json\ndef application(e, s):\n    body = e['wsgi.input'].read()\n    s('200 OK', [])\n"
-        "    return [json.dumps([e['wsgi.multithread'], e['wsgi.multiprocess'], e['wsgi.run_once'], len(body)]).encode()]\n",
+        "    flags = [e['wsgi.multithread'], e['wsgi.multiprocess'], e['wsgi.run_once']]\n"
+        "    return [json.dumps([*flags, len(body)]).encode()]\n",
         mount,
     )
     assert app.json() == [multithread, multiprocess, False, 0]

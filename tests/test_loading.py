@@ -385,7 +385,8 @@ def test_the_alias_option_callable_object_names_the_callable(script, site):
 def test_the_callable_is_looked_up_by_each_request(script):
     app = script(
         "def other(e, s):\n    s('200 OK', [])\n    return [b'other']\n"
-        "def application(e, s):\n    global application\n    application = other\n    s('200 OK', [])\n    return [b'first']\n"
+        "def application(e, s):\n    global application\n    application = other\n"
+        "    s('200 OK', [])\n    return [b'first']\n"
     )
     assert [app.get().body for _ in range(3)] == [b"first", b"other", b"other"]
 

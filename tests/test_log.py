@@ -251,7 +251,8 @@ def test_a_formatting_error_of_the_log_handler_goes_to_handle_error(run, log):
     log.expect("handled the formatting error")
     run(
         "import mod_wsgi",
-        "class Handler(mod_wsgi.LogHandler):\n        def handleError(self, record): print('handled the formatting error')",
+        "class Handler(mod_wsgi.LogHandler):\n"
+        "        def handleError(self, record): print('handled the formatting error')",
         "logger = logging.Logger('test')",
         "logger.addHandler(Handler())",
         "logger.error('%d', 'no number')",
@@ -260,7 +261,7 @@ def test_a_formatting_error_of_the_log_handler_goes_to_handle_error(run, log):
 
 def test_logging_to_stderr_reaches_the_log(run, log):
     log.expect("through basicConfig$")
-    run("handler = logging.StreamHandler()", "logging.Logger('x').addHandler(handler)", "handler.emit(record('through basicConfig'))",
+    run("handler = logging.StreamHandler()", "handler.emit(record('through basicConfig'))",
         top="def record(text): return logging.LogRecord('x', 40, 'f', 1, text, (), None)")  # fmt: skip
 
 
@@ -285,7 +286,8 @@ def test_partial_lines_of_two_background_threads_do_not_merge(run, log):
     log.expect("one and more of one$")
     log.expect("two and more of two$")
     run(
-        "first, second = threading.Thread(target=talk, args=('one', 0)), threading.Thread(target=talk, args=('two', 1))",
+        "first = threading.Thread(target=talk, args=('one', 0))",
+        "second = threading.Thread(target=talk, args=('two', 1))",
         "first.start(); second.start(); first.join(); second.join()",
         top="""
 import threading

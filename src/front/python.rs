@@ -1,7 +1,7 @@
 //! The Python of a child: found when the configuration is read, started when first needed.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -21,10 +21,22 @@ const OLDEST: (u32, u32) = (3, 10);
 /// How long an interpreter may take to say what it is.
 const ASK_LIMIT: Duration = Duration::from_secs(20);
 
-/// What an interpreter prints of itself, one value a line.
-const QUESTION: &str = "import sys, sysconfig as c\n\
-    print('%d.%d.%d' % sys.version_info[:3], c.get_config_var('INSTSONAME'), c.get_config_var('LIBDIR'), \
-    c.get_config_var('MULTIARCH'), sys.base_prefix, sep='\\n')";
+/// What an interpreter prints of itself: its version, and the file of its shared library or nothing.
+///
+/// The library is sought only where the interpreter's own build put it, or where its installation lies
+/// now: one of the same version elsewhere may be built in another way. The interpreter looks itself, as
+/// the server's user, who may not read what root may.
+const QUESTION: &str = "\
+import os, sys, sysconfig
+config = sysconfig.get_config_var
+name = config('INSTSONAME') or ''
+if '.so' not in name: name = 'libpython%d.%d.so.1.0' % sys.version_info[:2]
+places = [config('LIBDIR') or '', os.path.join(config('LIBDIR') or '', config('MULTIARCH') or '')]
+places += [os.path.join(sys.base_prefix, place) for place in ('lib', 'lib64')]
+files = [os.path.join(place, name) for place in places]
+print('%d.%d.%d' % sys.version_info[:3])
+print(next((file for file in files if os.path.isfile(file) and os.access(file, os.R_OK)), ''))
+";
 
 /// The child's one Python, or why there is none. True for the whole life of the process, as statics here
 /// must be: a child never changes its Python.
@@ -68,16 +80,15 @@ pub(super) fn running_host() -> Option<Host> {
 fn start() -> Result<Host, String> {
     let server = Server::main().ok_or("httpd has no configuration")?;
     let embedding: &Embedding = server.fact().ok_or("embedded mode was switched off when httpd started")?;
-    let result = embedding.found().map_err(str::to_owned).and_then(|found| run(embedding, found));
+    // Said once, when httpd started, with the reason and the remedy.
+    let found = embedding
+        .found()
+        .map_err(|_| format!("httpd found no usable Python when it started (see {})", codes::PYTHON_UNUSABLE))?;
+    let result = run(embedding, found);
     match &result {
-        Ok(_) => log_line!(
-            server,
-            Info,
-            "Python {} runs in this process",
-            embedding.found().map_or("", |found| &found.version)
-        ),
+        Ok(_) => log_line!(server, Info, "Python {} runs in this process", found.version),
         Err(reason) => {
-            log_line!(server, Critical, codes::PYTHON_FAILED; "Python cannot be started in this process: {reason}; embedded applications answer 500")
+            log_line!(server, Critical, codes::PYTHON_FAILED; "Python cannot be started in this process: {reason}; embedded applications answer 500");
         }
     }
     result
@@ -147,17 +158,18 @@ fn find(settings: &PythonSettings) -> Result<Found, String> {
         let words = words.lines().map(str::trim).filter(|line| !line.is_empty()).take(3).collect::<Vec<_>>().join("; ");
         return Err(format!("{shown} does not start ({}): {words}", output.status));
     }
-    let lines: Vec<&[u8]> = output.stdout.split(|&byte| byte == b'\n').collect();
-    let [version, library_name, library_directory, multiarch, base_prefix, ..] = lines[..] else {
+    let mut lines = output.stdout.split(|&byte| byte == b'\n');
+    let (Some(version), Some(library)) = (lines.next(), lines.next()) else {
         return Err(format!("{shown} is no Python interpreter: it did not say what it is"));
     };
     let version = String::from_utf8_lossy(version).into_owned();
     check_version(&shown.to_string(), &version)?;
-    let library = library(library_name, library_directory, multiarch, base_prefix, &version)
-        .ok_or_else(|| no_library(&shown.to_string(), &version))?;
-    let c_text =
-        |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|_| "a path has a NUL in it".to_owned());
-    Ok(Found { version, files: PythonFiles { executable: c_text(&executable)?, library: c_text(&library)? } })
+    if library.is_empty() {
+        return Err(no_library(&shown.to_string(), &version));
+    }
+    let c_text = |bytes: &[u8]| CString::new(bytes).map_err(|_| "a path has a NUL in it".to_owned());
+    let files = PythonFiles { executable: c_text(executable.as_os_str().as_bytes())?, library: c_text(library)? };
+    Ok(Found { version, files })
 }
 
 /// `<WSGIPythonHome>/bin/python`, or the default of the build.
@@ -180,30 +192,10 @@ fn check_version(executable: &str, version: &str) -> Result<(), String> {
     Err(format!("{executable} is Python {version}; {}.{} is the oldest that mod_wsgi_rs runs", OLDEST.0, OLDEST.1))
 }
 
-/// The shared library of an interpreter, sought only where that interpreter's own build put it: one of
-/// the same version elsewhere may be built in another way.
-fn library(name: &[u8], directory: &[u8], multiarch: &[u8], base_prefix: &[u8], version: &str) -> Option<PathBuf> {
-    let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
-    let minor = version.rsplit_once('.').map_or(version, |(minor, _)| minor);
-    let names =
-        [path(name), PathBuf::from(format!("libpython{minor}.so.1.0")), PathBuf::from(format!("libpython{minor}.so"))];
-    let directories = [
-        path(directory),
-        path(directory).join(path(multiarch)),
-        path(base_prefix).join("lib"),
-        path(base_prefix).join("lib64"),
-    ];
-    names
-        .iter()
-        .filter(|name| name.to_string_lossy().contains(".so"))
-        .flat_map(|name| directories.iter().map(move |directory| directory.join(name)))
-        .find(|file| file.is_file())
-}
-
 fn no_library(executable: &str, version: &str) -> String {
     let minor = version.rsplit_once('.').map_or(version, |(minor, _)| minor);
     format!(
-        "{executable} (Python {version}) has no shared libpython, so it cannot be embedded: install it (Debian: apt-get install libpython{minor}; \
+        "{executable} (Python {version}) has no shared libpython that the server's user can read, so it cannot be embedded: install it (Debian: apt-get install libpython{minor}; \
          a build of your own: --enable-shared), or run the application in daemon mode, which needs none"
     )
 }
@@ -219,11 +211,6 @@ mod tests {
         assert!(check_version("python", "3.9.19").is_err());
         assert!(check_version("python", "2.7.18").is_err());
         assert!(check_version("python", "nonsense").is_err());
-    }
-
-    #[test]
-    fn a_static_python_has_no_library() {
-        assert_eq!(library(b"libpython3.11.a", b"/nonexistent", b"None", b"/nonexistent", "3.11.2"), None);
     }
 
     #[test]

@@ -16,8 +16,8 @@ def assert_breaks(site, target, sent, method="GET", all_of_it=True):
         assert response.status == 200
         assert response.body == sent or not all_of_it and sent.startswith(response.body)
         assert connection.rest() == b""
-    # A second request waits behind the first: its response must never land in the first one's body. What was not
-    # read when the connection breaks makes the kernel reset it, so here the client may lose bytes, but only from the end.
+    # A second request waits behind the first: its response must never land in the first one's body. What the server
+    # has not read when it closes makes the kernel reset the connection: the client may lose bytes from the end.
     with site.connect() as connection:
         head = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"
         connection.send((head + head).encode())

@@ -22,7 +22,8 @@ _CRASH = re.compile(r"exit signal|AH00051|AH00052")
 # What an uncaught exception writes after its header line: the traceback, one record a line.
 _TRACEBACK = re.compile(
     r"^(\[script [^\]]*\] )?"
-    r"(Traceback \(most recent call last\):|  .*|\s*|During handling of the above exception.*|The above exception was.*)$"
+    r"(Traceback \(most recent call last\):|  .*|\s*|"
+    r"During handling of the above exception.*|The above exception was.*)$"
 )
 
 
@@ -73,7 +74,7 @@ class ErrorLog:
         self._allowed.append(re.compile(pattern))
 
     def expect_exception(self, text, code="WSGI0174", times=1):
-        """Announces an uncaught exception: the header line with `code`, the traceback, and a last line matching `text`."""
+        """Announces an uncaught exception: the header line with `code`, the traceback, a last line matching `text`."""
         self.expect(code, times)
         self.expect(text, times)
         self._allowed.append(_TRACEBACK)

@@ -21,11 +21,17 @@ MODULES = (
 
 # One child with a few threads: what a test sets in a process, its next request finds there.
 # The spare slots (ServerLimit) are for children that drain after a graceful restart.
+_THREADED = """StartServers 1
+ServerLimit 4
+ThreadsPerChild 12
+MaxRequestWorkers 12
+MinSpareThreads 1
+MaxSpareThreads 12"""
 MPM = {
-    "event": "StartServers 1\nServerLimit 4\nThreadsPerChild 12\nMaxRequestWorkers 12\nMinSpareThreads 1\nMaxSpareThreads 12",
-    "worker": "StartServers 1\nServerLimit 4\nThreadsPerChild 12\nMaxRequestWorkers 12\nMinSpareThreads 1\nMaxSpareThreads 12",
+    "event": _THREADED,
+    "worker": _THREADED,
     "prefork": "StartServers 2\nMinSpareServers 2\nMaxSpareServers 4\nServerLimit 4\nMaxRequestWorkers 4",
-}  # fmt: skip
+}
 
 
 class Failed(Exception):
