@@ -28,7 +28,7 @@ def fail():
 def test_an_exception_is_logged_with_script_interpreter_and_whole_traceback(host, request_, reporter):
     reporter.exception(caught(fail), "application")
     assert host.text()[:2] == [
-        "WSGI0174: [script /srv/app.wsgi] ValueError exception raised processing WSGI script "
+        "WSGI0174: ValueError exception raised processing WSGI script "
         "'/srv/app.wsgi' for main interpreter in embedded mode.",
         "Traceback (most recent call last):",
     ]
@@ -54,14 +54,14 @@ def test_a_sub_interpreter_and_a_daemon_process_are_named(host, request_):
 
 def test_system_exit_is_ignored_aloud(host, request_, reporter):
     reporter.exception(caught(sys.exit, 3), "application")
-    assert host.text()[0].startswith("WSGI0175: [script /srv/app.wsgi] SystemExit exception raised processing")
+    assert host.text()[0].startswith("WSGI0175: SystemExit exception raised processing")
     assert host.text()[0].endswith("; ignored.")
     assert host.text()[-1] == "SystemExit: 3"
 
 
 def test_an_exception_outside_a_request_is_logged_too(host, reporter):
     reporter.exception(caught(fail), "application")
-    assert "[script unknown]" in host.text()[0]
+    assert "'unknown'" in host.text()[0]
 
 
 def test_chained_exceptions_are_shown(host, reporter):

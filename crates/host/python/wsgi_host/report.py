@@ -33,7 +33,7 @@ class Reporter:
         request = _wsgi_host.current()
         script = "unknown" if request is None else request.script
         headline = (
-            f"[script {script}] {type(exception).__name__} exception raised processing WSGI script "
+            f"{type(exception).__name__} exception raised processing WSGI script "
             f"'{script}'{_STAGES.get(stage, '')} for {self._place}"
         )
         if isinstance(exception, SystemExit):
