@@ -5,6 +5,7 @@
 
 pub(crate) mod bindings;
 mod body;
+mod callbacks;
 mod command;
 mod config;
 mod hook;

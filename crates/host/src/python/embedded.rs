@@ -14,7 +14,7 @@ use gateway::embedded::{
 use gateway::{Exchange, Flow, Level, Outcome, ReadError, WriteError};
 
 use super::process::{self, Stage};
-use super::{registry, request_type, script, serve as walk};
+use super::{active, registry, script, serve as walk};
 
 static TABLE: HostTable = HostTable { abi: ABI, prepare, wait_ready, ended, serve, import_script, stop };
 
@@ -89,7 +89,7 @@ unsafe extern "C" fn import_script(path: Bytes, application_group: Bytes) -> c_i
 unsafe extern "C" fn stop(limit_ms: u64) -> c_int {
     // prefork ends a busy child from a signal handler, on the very thread that is inside a request:
     // there is nothing to wait for then, and no lock that may be taken.
-    if request_type::is_inside() {
+    if active::is_inside() {
         return -1;
     }
     let stopped = catch_unwind(|| {

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use gateway::{Exchange, ReadError};
 use pyo3::ffi;
 
+use super::active::{self, Active};
 use super::attach::Attached;
 use super::exception::Class;
-use super::instance::{self, NO_METHOD, Table, deallocate, guard, method, size_of_instance};
+use super::instance::{
+    self, Arguments, NO_GETTER, NO_METHOD, NO_SLOT, Table, deallocate, getter, method, size_of_instance,
+};
 use super::object::{Raised, Ref};
-use super::request_type::Active;
 use crate::input::{Input, InputError};
 
 /// Makes the `wsgi.input` of a request.
@@ -29,48 +31,47 @@ pub(super) unsafe fn make_type(module: *mut ffi::PyObject) -> Result<Ref, Raised
 }
 
 static METHODS: Table<ffi::PyMethodDef, 12> = Table([
-    method(
+    method!(
+        active::call,
         c"read",
         read,
         c"read(size=-1): exactly size bytes, fewer only at the end of the body; all of it if negative or None.",
     ),
-    method(c"read1", read1, c"read1(size=-1): at most size bytes, with at most one wait for the client."),
-    method(
+    method!(
+        active::call,
+        c"read1",
+        read1,
+        c"read1(size=-1): at most size bytes, with at most one wait for the client."
+    ),
+    method!(
+        active::call,
         c"readinto",
         readinto,
         c"readinto(buffer): fills the buffer as far as one wait for the client allows; the count.",
     ),
-    method(c"readline", readline, c"readline(size=-1): up to and including the next line feed, at most size bytes."),
-    method(
+    method!(
+        active::call,
+        c"readline",
+        readline,
+        c"readline(size=-1): up to and including the next line feed, at most size bytes."
+    ),
+    method!(
+        active::call,
         c"readlines",
         readlines,
         c"readlines(hint=-1): a list of lines, of at least hint bytes in all if there are as many.",
     ),
-    method(c"readable", answer_true, c"True."),
-    method(c"seekable", answer_false, c"False: a request body comes once."),
-    method(c"writable", answer_false, c"False."),
-    method(c"isatty", answer_false, c"False."),
-    method(c"flush", nothing, c"Does nothing."),
-    method(c"close", nothing, c"Does nothing: the body is the server's to close."),
+    method!(active::call, c"readable", answer_true, c"True."),
+    method!(active::call, c"seekable", answer_false, c"False: a request body comes once."),
+    method!(active::call, c"writable", answer_false, c"False."),
+    method!(active::call, c"isatty", answer_false, c"False."),
+    method!(active::call, c"flush", nothing, c"Does nothing."),
+    method!(active::call, c"close", nothing, c"Does nothing: the body is the server's to close."),
     NO_METHOD,
 ]);
 
-static GETTERS: Table<ffi::PyGetSetDef, 2> = Table([
-    ffi::PyGetSetDef {
-        name: c"closed".as_ptr(),
-        get: Some(get_closed),
-        set: None,
-        doc: c"Whether the request is over.".as_ptr(),
-        closure: std::ptr::null_mut(),
-    },
-    ffi::PyGetSetDef {
-        name: std::ptr::null(),
-        get: None,
-        set: None,
-        doc: std::ptr::null(),
-        closure: std::ptr::null_mut(),
-    },
-]);
+static GETTERS: Table<ffi::PyGetSetDef, 2> =
+    Table([getter!(active::call, c"closed", closed, c"Whether the request is over."), NO_GETTER]);
 
 static SLOTS: Table<ffi::PyType_Slot, 6> = Table([
     ffi::PyType_Slot { slot: ffi::Py_tp_dealloc, pfunc: deallocate::<Arc<Active>> as *mut _ },
@@ -78,122 +79,70 @@ static SLOTS: Table<ffi::PyType_Slot, 6> = Table([
     ffi::PyType_Slot { slot: ffi::Py_tp_getset, pfunc: GETTERS.as_ptr().cast() },
     ffi::PyType_Slot { slot: ffi::Py_tp_iter, pfunc: iterate as *mut _ },
     ffi::PyType_Slot { slot: ffi::Py_tp_iternext, pfunc: next_line as *mut _ },
-    ffi::PyType_Slot { slot: 0, pfunc: std::ptr::null_mut() },
+    NO_SLOT,
 ]);
 
-type Arguments = *mut *mut ffi::PyObject;
+fn read(py: Attached, active: &Arc<Active>, arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    let data = match size(py, "read", arguments)? {
+        Some(0) => check(py, active, "read").map(|()| Vec::new())?,
+        Some(size) => run(py, active, "read", |input, exchange| input.read(exchange, size))?,
+        None => run(py, active, "read", Input::read_all)?,
+    };
+    py.bytes(&data)
+}
 
-/// # Safety
-/// `object` is a live `Input`, and Python is calling one of its functions on this thread.
-unsafe fn receive<'a>(object: *mut ffi::PyObject) -> (&'a Arc<Active>, Attached) {
-    // SAFETY: as the caller promises; Python calls with the GIL of the interpreter that owns the object.
+fn read1(py: Attached, active: &Arc<Active>, arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    // As much as one read of a file usually gives, where the caller leaves it to us.
+    let size = size(py, "read1", arguments)?.unwrap_or(64 << 10);
+    py.bytes(&run(py, active, "read1", |input, exchange| input.read_some(exchange, size))?)
+}
+
+fn readinto(py: Attached, active: &Arc<Active>, arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    let [buffer] = arguments else {
+        return Err(
+            py.raise(Class::Type, &format!("readinto() takes exactly one argument ({} given)", arguments.len()))
+        );
+    };
+    // The buffer protocol is in the stable ABI only since 3.11; a memoryview has been there always.
+    // SAFETY: attached, live argument.
+    let view = unsafe { Ref::owned(ffi::PyMemoryView_FromObject(*buffer))? };
+    let view = py.call(&py.attribute(&view, &py.text("cast")?)?, [&py.text("B")?])?;
+    let room = py.as_long(&py.attribute(&view, &py.text("nbytes")?)?)?;
+    let room = usize::try_from(room).unwrap_or(0);
+    let data = run(py, active, "readinto", |input, exchange| input.read_some(exchange, room))?;
+    let (start, end) = (py.long(0)?, py.long(data.len() as i64)?);
+    // SAFETY: attached, live objects.
     unsafe {
-        let active: &Arc<Active> = instance::value(object);
-        (active, Attached::assume(active.interpreter))
+        let slice = Ref::owned(ffi::PySlice_New(start.as_ptr(), end.as_ptr(), std::ptr::null_mut()))?;
+        if ffi::PyObject_SetItem(view.as_ptr(), slice.as_ptr(), py.bytes(&data)?.as_ptr()) != 0 {
+            return Err(Raised);
+        }
     }
+    Ok(end)
 }
 
-unsafe extern "C" fn read(
-    object: *mut ffi::PyObject,
-    arguments: Arguments,
-    count: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    // SAFETY: Python calls a method of the type with a live object and its own arguments.
-    let ((active, py), arguments) = unsafe { (receive(object), instance::arguments(arguments, count)) };
-    guard(py, || {
-        let data = match size(py, "read", arguments)? {
-            Some(0) => check(py, active, "read").map(|()| Vec::new())?,
-            Some(size) => run(py, active, "read", |input, exchange| input.read(exchange, size))?,
-            None => run(py, active, "read", Input::read_all)?,
-        };
-        py.bytes(&data)
-    })
+fn readline(py: Attached, active: &Arc<Active>, arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    let size = size(py, "readline", arguments)?.unwrap_or(usize::MAX);
+    py.bytes(&run(py, active, "readline", |input, exchange| input.read_line(exchange, size))?)
 }
 
-unsafe extern "C" fn read1(
-    object: *mut ffi::PyObject,
-    arguments: Arguments,
-    count: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    // SAFETY: as for `read`.
-    let ((active, py), arguments) = unsafe { (receive(object), instance::arguments(arguments, count)) };
-    guard(py, || {
-        // As much as one read of a file usually gives, where the caller leaves it to us.
-        let size = size(py, "read1", arguments)?.unwrap_or(64 << 10);
-        py.bytes(&run(py, active, "read1", |input, exchange| input.read_some(exchange, size))?)
-    })
-}
-
-unsafe extern "C" fn readinto(
-    object: *mut ffi::PyObject,
-    arguments: Arguments,
-    count: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    // SAFETY: as for `read`.
-    let ((active, py), arguments) = unsafe { (receive(object), instance::arguments(arguments, count)) };
-    guard(py, || {
-        let [buffer] = arguments else {
-            return Err(
-                py.raise(Class::Type, &format!("readinto() takes exactly one argument ({} given)", arguments.len()))
-            );
-        };
-        // The buffer protocol is in the stable ABI only since 3.11; a memoryview has been there always.
-        // SAFETY: attached, live argument.
-        let view = unsafe { Ref::owned(ffi::PyMemoryView_FromObject(*buffer))? };
-        let view = py.call(&py.attribute(&view, &py.text("cast")?)?, [&py.text("B")?])?;
-        let room = py.as_long(&py.attribute(&view, &py.text("nbytes")?)?)?;
-        let room = usize::try_from(room).unwrap_or(0);
-        let data = run(py, active, "readinto", |input, exchange| input.read_some(exchange, room))?;
-        let (start, end) = (py.long(0)?, py.long(data.len() as i64)?);
+fn readlines(py: Attached, active: &Arc<Active>, arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    let hint = size(py, "readlines", arguments)?.filter(|hint| *hint > 0).unwrap_or(usize::MAX);
+    // SAFETY: attached.
+    let lines = unsafe { Ref::owned(ffi::PyList_New(0))? };
+    let mut total = 0;
+    while total < hint {
+        let line = run(py, active, "readlines", |input, exchange| input.read_line(exchange, usize::MAX))?;
+        if line.is_empty() {
+            break;
+        }
+        total += line.len();
         // SAFETY: attached, live objects.
-        unsafe {
-            let slice = Ref::owned(ffi::PySlice_New(start.as_ptr(), end.as_ptr(), std::ptr::null_mut()))?;
-            if ffi::PyObject_SetItem(view.as_ptr(), slice.as_ptr(), py.bytes(&data)?.as_ptr()) != 0 {
-                return Err(Raised);
-            }
+        if unsafe { ffi::PyList_Append(lines.as_ptr(), py.bytes(&line)?.as_ptr()) } != 0 {
+            return Err(Raised);
         }
-        Ok(end)
-    })
-}
-
-unsafe extern "C" fn readline(
-    object: *mut ffi::PyObject,
-    arguments: Arguments,
-    count: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    // SAFETY: as for `read`.
-    let ((active, py), arguments) = unsafe { (receive(object), instance::arguments(arguments, count)) };
-    guard(py, || {
-        let size = size(py, "readline", arguments)?.unwrap_or(usize::MAX);
-        py.bytes(&run(py, active, "readline", |input, exchange| input.read_line(exchange, size))?)
-    })
-}
-
-unsafe extern "C" fn readlines(
-    object: *mut ffi::PyObject,
-    arguments: Arguments,
-    count: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    // SAFETY: as for `read`.
-    let ((active, py), arguments) = unsafe { (receive(object), instance::arguments(arguments, count)) };
-    guard(py, || {
-        let hint = size(py, "readlines", arguments)?.filter(|hint| *hint > 0).unwrap_or(usize::MAX);
-        // SAFETY: attached.
-        let lines = unsafe { Ref::owned(ffi::PyList_New(0))? };
-        let mut total = 0;
-        while total < hint {
-            let line = run(py, active, "readlines", |input, exchange| input.read_line(exchange, usize::MAX))?;
-            if line.is_empty() {
-                break;
-            }
-            total += line.len();
-            // SAFETY: attached, live objects.
-            if unsafe { ffi::PyList_Append(lines.as_ptr(), py.bytes(&line)?.as_ptr()) } != 0 {
-                return Err(Raised);
-            }
-        }
-        Ok(lines)
-    })
+    }
+    Ok(lines)
 }
 
 unsafe extern "C" fn iterate(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
@@ -202,16 +151,17 @@ unsafe extern "C" fn iterate(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
 }
 
 unsafe extern "C" fn next_line(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: as for `read`.
-    let (active, py) = unsafe { receive(object) };
     let mut is_at_end = false;
-    let line = guard(py, || {
-        let line = run_named(py, active, "iteration of wsgi.input attempted", |input, exchange| {
-            input.read_line(exchange, usize::MAX)
-        })?;
-        is_at_end = line.is_empty();
-        py.bytes(&line)
-    });
+    // SAFETY: Python calls tp_iternext with a live object of the type.
+    let line = unsafe {
+        active::call(object, &[], |py, active, _arguments| {
+            let line = run_named(py, active, "iteration of wsgi.input attempted", |input, exchange| {
+                input.read_line(exchange, usize::MAX)
+            })?;
+            is_at_end = line.is_empty();
+            py.bytes(&line)
+        })
+    };
     if is_at_end && !line.is_null() {
         // Null without an exception ends an iteration.
         // SAFETY: our own new reference to the empty bytes object.
@@ -221,44 +171,24 @@ unsafe extern "C" fn next_line(object: *mut ffi::PyObject) -> *mut ffi::PyObject
     line
 }
 
-unsafe extern "C" fn nothing(
-    object: *mut ffi::PyObject,
-    _arguments: Arguments,
-    _count: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    // SAFETY: as for `read`.
-    let (active, py) = unsafe { receive(object) };
-    guard(py, || check(py, active, "close").map(|()| py.none()))
+fn nothing(py: Attached, active: &Arc<Active>, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    check(py, active, "close").map(|()| py.none())
 }
 
-unsafe extern "C" fn answer_true(
-    object: *mut ffi::PyObject,
-    _arguments: Arguments,
-    _count: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    // SAFETY: as for `read`.
-    let (_, py) = unsafe { receive(object) };
-    py.boolean(true).into_ptr()
+fn answer_true(py: Attached, _active: &Arc<Active>, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    Ok(py.boolean(true))
 }
 
-unsafe extern "C" fn answer_false(
-    object: *mut ffi::PyObject,
-    _arguments: Arguments,
-    _count: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    // SAFETY: as for `read`.
-    let (_, py) = unsafe { receive(object) };
-    py.boolean(false).into_ptr()
+fn answer_false(py: Attached, _active: &Arc<Active>, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    Ok(py.boolean(false))
 }
 
-unsafe extern "C" fn get_closed(object: *mut ffi::PyObject, _closure: *mut std::ffi::c_void) -> *mut ffi::PyObject {
-    // SAFETY: as for `read`.
-    let (active, py) = unsafe { receive(object) };
-    guard(py, || Ok(py.boolean(active.with(py, |_| ()).is_none())))
+fn closed(py: Attached, active: &Arc<Active>) -> Result<Ref, Raised> {
+    Ok(py.boolean(!active.is_running()))
 }
 
 /// The one optional argument of a reading method: `None` if it is absent, None or negative.
-fn size(py: Attached, method: &str, arguments: &[*mut ffi::PyObject]) -> Result<Option<usize>, Raised> {
+fn size(py: Attached, method: &str, arguments: Arguments<'_>) -> Result<Option<usize>, Raised> {
     match *arguments {
         [] => Ok(None),
         [argument] => {

@@ -74,10 +74,7 @@ pub(super) fn guard(py: Attached, body: impl FnOnce() -> Result<Ref, Raised>) ->
 ///
 /// # Safety
 /// `arguments` and `count` are those that Python passed, for the length of the call.
-pub(super) unsafe fn arguments<'a>(
-    arguments: *mut *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-) -> &'a [*mut ffi::PyObject] {
+pub(super) unsafe fn arguments<'a>(arguments: *mut *mut ffi::PyObject, count: ffi::Py_ssize_t) -> Arguments<'a> {
     if count == 0 {
         return &[];
     }
@@ -85,19 +82,65 @@ pub(super) unsafe fn arguments<'a>(
     unsafe { std::slice::from_raw_parts(arguments, count as usize) }
 }
 
-/// A METH_FASTCALL method.
-pub(super) const fn method(
-    name: &'static std::ffi::CStr,
-    function: ffi::PyCFunctionFast,
-    doc: &'static std::ffi::CStr,
-) -> ffi::PyMethodDef {
-    ffi::PyMethodDef {
-        ml_name: name.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFast: function },
-        ml_flags: ffi::METH_FASTCALL,
-        ml_doc: doc.as_ptr(),
-    }
+/// A method of a type or a function of a module: its name, a safe function, its text for `help()`.
+///
+/// The safe function takes what `$call` hands it: see [`super::active::call`] and [`super::module`].
+macro_rules! method {
+    ($call:path, $name:literal, $function:path, $doc:literal $(,)?) => {{
+        unsafe extern "C" fn trampoline(
+            object: *mut pyo3::ffi::PyObject,
+            arguments: *mut *mut pyo3::ffi::PyObject,
+            count: pyo3::ffi::Py_ssize_t,
+        ) -> *mut pyo3::ffi::PyObject {
+            // SAFETY: Python calls a METH_FASTCALL function with a live object of the type (or module) in
+            // whose table it stands, and with `count` arguments that live during the call.
+            unsafe { $call(object, $crate::python::instance::arguments(arguments, count), $function) }
+        }
+        pyo3::ffi::PyMethodDef {
+            ml_name: $name.as_ptr(),
+            ml_meth: pyo3::ffi::PyMethodDefPointer { PyCFunctionFast: trampoline },
+            ml_flags: pyo3::ffi::METH_FASTCALL,
+            ml_doc: $doc.as_ptr(),
+        }
+    }};
 }
+pub(super) use method;
+
+/// An attribute that is read by a safe function.
+macro_rules! getter {
+    ($call:path, $name:literal, $function:path, $doc:literal $(,)?) => {{
+        unsafe extern "C" fn trampoline(
+            object: *mut pyo3::ffi::PyObject,
+            _closure: *mut std::ffi::c_void,
+        ) -> *mut pyo3::ffi::PyObject {
+            // SAFETY: Python reads an attribute of a live object of the type in whose table it stands.
+            unsafe { $call(object, &[], |py, active, _arguments| $function(py, active)) }
+        }
+        pyo3::ffi::PyGetSetDef {
+            name: $name.as_ptr(),
+            get: Some(trampoline),
+            set: None,
+            doc: $doc.as_ptr(),
+            closure: std::ptr::null_mut(),
+        }
+    }};
+}
+pub(super) use getter;
+
+/// The entry that ends a list of attributes.
+pub(super) const NO_GETTER: ffi::PyGetSetDef = ffi::PyGetSetDef {
+    name: std::ptr::null(),
+    get: None,
+    set: None,
+    doc: std::ptr::null(),
+    closure: std::ptr::null_mut(),
+};
+
+/// The entry that ends a list of slots.
+pub(super) const NO_SLOT: ffi::PyType_Slot = ffi::PyType_Slot { slot: 0, pfunc: std::ptr::null_mut() };
+
+/// The arguments of a call.
+pub(super) type Arguments<'a> = &'a [*mut ffi::PyObject];
 
 /// The entry that ends a list of methods.
 pub(super) const NO_METHOD: ffi::PyMethodDef = ffi::PyMethodDef::zeroed();

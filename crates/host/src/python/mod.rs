@@ -6,7 +6,9 @@
 
 #![allow(unsafe_code, reason = "the wrapper room; every block names the fact that makes it sound")]
 
+mod active;
 mod attach;
+mod delivery;
 mod embedded;
 mod environ;
 mod exception;

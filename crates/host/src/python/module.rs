@@ -8,13 +8,11 @@ use pyo3::ffi;
 
 use super::attach::Attached;
 use super::exception::Class;
-use super::instance::{self, NO_METHOD, Table, guard, method};
+use super::instance::{Arguments, NO_METHOD, Table, guard, method};
 use super::interpreter::{Interpreter, Support};
 use super::object::{Raised, Ref};
 use super::process::{self, Stage};
-use super::{input_type, registry, request_type};
-
-type Arguments = *mut *mut ffi::PyObject;
+use super::{active, input_type, registry, request_type};
 
 #[unsafe(no_mangle)]
 #[allow(missing_docs, reason = "the name is CPython's")]
@@ -42,27 +40,29 @@ static SLOTS: Table<ffi::PyModuleDef_Slot, 2> = Table([
 ]);
 
 static METHODS: Table<ffi::PyMethodDef, 9> = Table([
-    method(c"settings", settings, c"settings(): the process's settings, a dict of str."),
-    method(c"log", log, c"log(level, line): one line to the error log, of the current request if there is one."),
-    method(c"is_logged", is_logged, c"is_logged(level): whether such lines are written."),
-    method(c"current", current, c"current(): the calling thread's Request, or None."),
+    method!(call, c"settings", settings, c"settings(): the process's settings, a dict of str."),
+    method!(call, c"log", log, c"log(level, line): one line to the error log, of the current request if there is one."),
+    method!(call, c"is_logged", is_logged, c"is_logged(level): whether such lines are written."),
+    method!(call, c"current", current, c"current(): the calling thread's Request, or None."),
     ffi::PyMethodDef {
         ml_name: c"register".as_ptr(),
         ml_meth: ffi::PyMethodDefPointer { PyCFunctionWithKeywords: register },
         ml_flags: ffi::METH_VARARGS | ffi::METH_KEYWORDS,
         ml_doc: c"register(**support): enters this interpreter for requests, once.".as_ptr(),
     },
-    method(
+    method!(
+        call,
         c"park",
         park,
         c"park(): main interpreter; waits without the GIL, and makes other interpreters, until the process is to end.",
     ),
-    method(
+    method!(
+        call,
         c"interpreters_exit",
         interpreters_exit,
         c"interpreters_exit(): main interpreter; runs the exit functions of all others.",
     ),
-    method(c"done", done, c"done(): main interpreter; says that all has ended. Never returns."),
+    method!(call, c"done", done, c"done(): main interpreter; says that all has ended. Never returns."),
     NO_METHOD,
 ]);
 
@@ -98,77 +98,52 @@ unsafe fn add(module: *mut ffi::PyObject, name: &CStr, object: Ref) -> Result<()
     }
 }
 
-/// The attachment of a call of a module function.
+/// Carries out a call of a function of the module. Nothing that these do needs the interpreter's record.
 ///
 /// # Safety
 /// Python is calling a function of the module on this thread.
-unsafe fn receive() -> Attached {
-    // SAFETY: as the caller promises. Nothing that these functions do needs the interpreter's record.
-    unsafe { Attached::assume_unregistered() }
+unsafe fn call(
+    _module: *mut ffi::PyObject,
+    arguments: Arguments<'_>,
+    function: impl FnOnce(Attached, Arguments<'_>) -> Result<Ref, Raised>,
+) -> *mut ffi::PyObject {
+    // SAFETY: as the caller promises.
+    let py = unsafe { Attached::assume_unregistered() };
+    guard(py, || function(py, arguments))
 }
 
-unsafe extern "C" fn settings(
-    _module: *mut ffi::PyObject,
-    _arguments: Arguments,
-    _count: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    // SAFETY: called by Python.
-    let py = unsafe { receive() };
-    guard(py, || {
-        let dict = py.new_dict()?;
-        let settings = wire::Settings::parse(process::settings())
-            .map_err(|error| py.raise(Class::Runtime, &format!("the process has no settings: {error}")))?;
-        for (name, value) in settings.pairs().map_while(Result::ok) {
-            py.dict_set(&dict, &py.latin1(name)?, &py.file_name(value)?)?;
-        }
-        Ok(dict)
-    })
+fn settings(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    let dict = py.new_dict()?;
+    let settings = wire::Settings::parse(process::settings())
+        .map_err(|error| py.raise(Class::Runtime, &format!("the process has no settings: {error}")))?;
+    for (name, value) in settings.pairs().map_while(Result::ok) {
+        py.dict_set(&dict, &py.latin1(name)?, &py.file_name(value)?)?;
+    }
+    Ok(dict)
 }
 
-unsafe extern "C" fn log(
-    _module: *mut ffi::PyObject,
-    arguments: Arguments,
-    count: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    // SAFETY: called by Python, with its own arguments.
-    let (py, arguments) = unsafe { (receive(), instance::arguments(arguments, count)) };
-    guard(py, || {
-        let (level, line) = request_type::level_and_line(py, arguments)?;
-        let line = py.as_bytes(&line).unwrap_or_default();
-        if request_type::log_to_current(py, level, line).is_none() {
-            process::log(level, line);
-        }
-        Ok(py.none())
-    })
+fn log(py: Attached, arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    let (level, line) = request_type::level_and_line(py, arguments)?;
+    let line = py.as_bytes(&line).unwrap_or_default();
+    if active::log_to_current(py, level, line).is_none() {
+        process::log(level, line);
+    }
+    Ok(py.none())
 }
 
-unsafe extern "C" fn is_logged(
-    _module: *mut ffi::PyObject,
-    arguments: Arguments,
-    count: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    // SAFETY: called by Python, with its own arguments.
-    let (py, arguments) = unsafe { (receive(), instance::arguments(arguments, count)) };
-    guard(py, || {
-        let [level] = arguments else {
-            return Err(py.raise(Class::Type, "is_logged() takes a level"));
-        };
-        // SAFETY: an argument is live during the call.
-        let level = py.as_long(&unsafe { Ref::borrowed(*level) })?;
-        let level = Level::from_number(i32::try_from(level).unwrap_or(i32::MAX));
-        let answer = request_type::is_logged_by_current(py, level).unwrap_or_else(|| process::is_logged(level));
-        Ok(py.boolean(answer))
-    })
+fn is_logged(py: Attached, arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    let [level] = arguments else {
+        return Err(py.raise(Class::Type, "is_logged() takes a level"));
+    };
+    // SAFETY: an argument is live during the call.
+    let level = py.as_long(&unsafe { Ref::borrowed(*level) })?;
+    let level = Level::from_number(i32::try_from(level).unwrap_or(i32::MAX));
+    let answer = active::is_logged_by_current(py, level).unwrap_or_else(|| process::is_logged(level));
+    Ok(py.boolean(answer))
 }
 
-unsafe extern "C" fn current(
-    _module: *mut ffi::PyObject,
-    _arguments: Arguments,
-    _count: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    // SAFETY: called by Python.
-    let py = unsafe { receive() };
-    guard(py, || Ok(request_type::current(py).unwrap_or_else(|| py.none())))
+fn current(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    Ok(active::current(py).unwrap_or_else(|| py.none()))
 }
 
 unsafe extern "C" fn register(
@@ -177,7 +152,7 @@ unsafe extern "C" fn register(
     support: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: called by Python.
-    let py = unsafe { receive() };
+    let py = unsafe { Attached::assume_unregistered() };
     guard(py, || {
         if support.is_null() {
             return Err(py.raise(Class::Type, "register() takes keyword arguments"));
@@ -205,49 +180,27 @@ unsafe extern "C" fn register(
     })
 }
 
-unsafe extern "C" fn park(
-    _module: *mut ffi::PyObject,
-    _arguments: Arguments,
-    _count: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    // SAFETY: called by Python.
-    let py = unsafe { receive() };
-    guard(py, || {
-        process::advance(Stage::Ready);
-        while let Some(job) = py.detach(process::next_job) {
-            job(py);
-        }
-        Ok(py.none())
-    })
+fn park(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    process::advance(Stage::Ready);
+    while let Some(job) = py.detach(process::next_job) {
+        job(py);
+    }
+    Ok(py.none())
 }
 
-unsafe extern "C" fn interpreters_exit(
-    _module: *mut ffi::PyObject,
-    _arguments: Arguments,
-    _count: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    // SAFETY: called by Python.
-    let py = unsafe { receive() };
-    guard(py, || {
-        for interpreter in registry::subs() {
-            registry::enter(py, interpreter, |py| {
-                if py.call(&interpreter.support.exit_functions, []).is_err() {
-                    // exit_functions() logs and never raises.
-                    py.clear_exception();
-                }
-            });
-        }
-        Ok(py.none())
-    })
+fn interpreters_exit(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    for interpreter in registry::subs() {
+        registry::enter(py, interpreter, |py| {
+            if py.call(&interpreter.support.exit_functions, []).is_err() {
+                // exit_functions() logs and never raises.
+                py.clear_exception();
+            }
+        });
+    }
+    Ok(py.none())
 }
 
-unsafe extern "C" fn done(
-    _module: *mut ffi::PyObject,
-    _arguments: Arguments,
-    _count: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    // SAFETY: called by Python.
-    let py = unsafe { receive() };
+fn done(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
     process::advance(Stage::Done);
     // Python is not finalised: threads that the application left behind would die in the middle of C
     // code. The process ends around this one.

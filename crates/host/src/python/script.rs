@@ -7,9 +7,9 @@ use gateway::Level;
 use pyo3::ffi;
 use wire::{Facts, flags};
 
+use super::active::Active;
 use super::attach::Attached;
 use super::object::{Raised, Ref};
-use super::request_type::Active;
 
 /// A loaded script.
 pub(super) struct Script {

@@ -4,10 +4,10 @@ use gateway::response::{check_header, is_hop_by_hop, parse_content_length, parse
 use pyo3::ffi;
 use wire::ResponseWriter;
 
+use super::active::{Active, completed};
 use super::attach::Attached;
 use super::exception::Class;
 use super::object::{Raised, Ref};
-use super::request_type::{Active, completed};
 
 /// Takes status and headers of a response.
 ///

@@ -1,0 +1,203 @@
+//! A request while it runs: what `Request`, `Input` and the walk share, and which one a thread is in.
+
+use std::cell::{Cell, RefCell};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use gateway::{Exchange, Level};
+use pyo3::ffi;
+
+use super::attach::Attached;
+use super::exception::Class;
+use super::instance::{self, Arguments, guard};
+use super::interpreter::Interpreter;
+use super::object::{Raised, Ref};
+use crate::input::Input;
+use crate::reply::Reply;
+
+/// A request that Python objects share: `Request`, `Input`, and the walk itself.
+pub(super) struct Active {
+    pub(super) interpreter: &'static Interpreter,
+    script: Vec<u8>,
+    walk: Mutex<Option<Walk>>,
+    errors: RefCell<Option<Ref>>,
+    deferred: RefCell<Vec<Ref>>,
+}
+
+/// What is only there while the request runs.
+pub(super) struct Walk {
+    /// Valid while the walk is in its [`Active`]: `serve` takes it out before the exchange ends.
+    pub(super) exchange: &'static mut dyn Exchange,
+    pub(super) reply: Reply,
+    pub(super) input: Input,
+}
+
+impl Active {
+    pub(super) fn new(interpreter: &'static Interpreter, script: &[u8], walk: Walk) -> Arc<Active> {
+        #[allow(clippy::arc_with_non_send_sync, reason = "shared by Python objects, under the GIL and the mutex")]
+        Arc::new(Active {
+            interpreter,
+            script: script.to_vec(),
+            walk: Mutex::new(Some(walk)),
+            errors: RefCell::new(None),
+            deferred: RefCell::new(Vec::new()),
+        })
+    }
+
+    /// The walk, for a moment. Another thread of the application may be using it, without the GIL then:
+    /// so nobody who waits here holds the GIL, and nobody who holds both waits for anything else.
+    fn lock(&self, py: Attached) -> MutexGuard<'_, Option<Walk>> {
+        match self.walk.try_lock() {
+            Ok(walk) => walk,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => py.detach(|| self.walk.lock().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
+    /// Uses the walk, still attached; `None` once the request is over. `work` must not call Python.
+    pub(super) fn with<R>(&self, py: Attached, work: impl FnOnce(&mut Walk) -> R) -> Option<R> {
+        self.lock(py).as_mut().map(work)
+    }
+
+    /// Uses the walk without the GIL, for what may wait for the client.
+    pub(super) fn detached<R>(&self, py: Attached, work: impl FnOnce(&mut Walk) -> R) -> Option<R> {
+        let mut walk = self.lock(py);
+        let walk = walk.as_mut()?;
+        Some(py.detach(|| work(walk)))
+    }
+
+    /// Whether the request still runs.
+    pub(super) fn is_running(&self) -> bool {
+        match self.walk.try_lock() {
+            Ok(walk) => walk.is_some(),
+            // A walk that another thread is using is there.
+            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().is_some(),
+        }
+    }
+
+    /// Path of the script.
+    pub(super) fn script(&self) -> &[u8] {
+        &self.script
+    }
+
+    /// The request's `wsgi.errors`; `None` once it is over.
+    pub(super) fn errors(&self, py: Attached) -> Option<Ref> {
+        self.errors.borrow().as_ref().map(|errors| errors.clone_ref(py))
+    }
+
+    /// Has a callable called when the request ends.
+    pub(super) fn defer(&self, callable: Ref) {
+        self.deferred.borrow_mut().push(callable);
+    }
+
+    /// Runs what was deferred to the end of the request; the request is still active.
+    pub(super) fn run_deferred(&self, py: Attached) {
+        loop {
+            // Taken out first: the callable may defer another.
+            let Some(callable) = self.deferred.borrow_mut().pop() else { break };
+            if py.call(&callable, []).is_err() {
+                // They flush log lines; a log that fails must not break the request.
+                py.clear_exception();
+            }
+        }
+    }
+
+    /// Ends the request: nothing of it can be reached from Python any more. Gives what was.
+    pub(super) fn end(&self, py: Attached) -> Option<Walk> {
+        let walk = self.lock(py).take();
+        // `errors` refers to the request, which refers back.
+        let errors = self.errors.borrow_mut().take();
+        drop(errors);
+        walk
+    }
+
+    /// The request's `wsgi.errors`.
+    pub(super) fn set_errors(&self, errors: Ref) {
+        *self.errors.borrow_mut() = Some(errors);
+    }
+
+    pub(super) fn log(&self, py: Attached, level: Level, line: &[u8]) -> Option<()> {
+        // httpd's log is a file or a pipe to a local program; it is not worth two switches of the GIL.
+        self.with(py, |walk| walk.exchange.log(level, line))
+    }
+}
+
+/// Carries out a call of Python's on a `Request` or an `Input`.
+///
+/// # Safety
+/// `object` is a live instance of one of the two types, and Python is calling one of its functions on
+/// this thread.
+pub(super) unsafe fn call(
+    object: *mut ffi::PyObject,
+    arguments: Arguments<'_>,
+    function: impl FnOnce(Attached, &Arc<Active>, Arguments<'_>) -> Result<Ref, Raised>,
+) -> *mut ffi::PyObject {
+    // SAFETY: both types hold an `Arc<Active>`, and Python calls with the GIL of the interpreter that owns
+    // the object (as the caller promises).
+    let (active, py) = unsafe {
+        let active: &Arc<Active> = instance::value(object);
+        (active, Attached::assume(active.interpreter))
+    };
+    guard(py, || function(py, active, arguments))
+}
+
+/// The error of an operation whose request is over.
+pub(super) fn completed(py: Attached, what: &str) -> Raised {
+    py.raise(Class::Runtime, &format!("{what} called after request completed"))
+}
+
+thread_local! {
+    /// The `Request` that this thread is serving, borrowed from the serving frame.
+    static CURRENT: Cell<*mut ffi::PyObject> = const { Cell::new(std::ptr::null_mut()) };
+}
+
+/// Marks a request as this thread's current one until dropped.
+pub(super) struct Current(*mut ffi::PyObject);
+
+impl Current {
+    pub(super) fn set(request: &Ref) -> Current {
+        // A request may run inside another's output (mod_include), so the one before comes back.
+        Current(CURRENT.replace(request.as_ptr()))
+    }
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        CURRENT.set(self.0);
+    }
+}
+
+/// Whether the calling thread is inside a request.
+pub(super) fn is_inside() -> bool {
+    !CURRENT.get().is_null()
+}
+
+/// The calling thread's request, if it runs in the interpreter with this state.
+pub(super) fn current(_py: Attached) -> Option<Ref> {
+    let request = CURRENT.get();
+    if request.is_null() {
+        return None;
+    }
+    // SAFETY: attached; set by `Current`, whose frame holds a reference.
+    unsafe {
+        let active: &Arc<Active> = instance::value(request);
+        (active.interpreter.raw() == ffi::PyInterpreterState_Get()).then(|| Ref::borrowed(request))
+    }
+}
+
+/// Logs to the calling thread's request; `None` if there is none, or it is over.
+pub(super) fn log_to_current(py: Attached, level: Level, line: &[u8]) -> Option<()> {
+    with_current(py, |active| active.log(py, level, line))
+}
+
+/// Whether the virtual host of the calling thread's request writes lines of a level.
+pub(super) fn is_logged_by_current(py: Attached, level: Level) -> Option<bool> {
+    with_current(py, |active| active.with(py, |walk| walk.exchange.is_logged(level)))
+}
+
+fn with_current<R>(py: Attached, work: impl FnOnce(&Active) -> Option<R>) -> Option<R> {
+    let request = current(py)?;
+    // SAFETY: a live `Request`: `current` gives nothing else.
+    let active: &Arc<Active> = unsafe { instance::value(request.as_ptr()) };
+    work(active)
+}
