@@ -399,8 +399,7 @@ def test_an_uncaught_exception_is_logged_with_its_whole_traceback(script, log, d
         "raised in the application": "    the_innermost()",
         "raised in a module": "    import json; json.loads('{')",
         "with a cause": (
-            "    try:\n        the_innermost()\n"
-            "    except ValueError as error:\n        raise KeyError('k') from error"
+            "    try:\n        the_innermost()\n    except ValueError as error:\n        raise KeyError('k') from error"
         ),
     }[depth]
     app = script(

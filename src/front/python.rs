@@ -83,7 +83,7 @@ fn start() -> Result<Host, String> {
     // Said once, when httpd started, with the reason and the remedy.
     let found = embedding
         .found()
-        .map_err(|_| format!("httpd found no usable Python when it started (see {})", codes::PYTHON_UNUSABLE))?;
+        .map_err(|_| "httpd found no usable Python when it started, and its log says why".to_owned())?;
     let result = run(embedding, found);
     match &result {
         Ok(_) => log_line!(server, Info, "Python {} runs in this process", found.version),
