@@ -70,3 +70,44 @@ pub(super) unsafe fn optional_bytes<'a>(raw: *const c_char) -> Option<&'a [u8]> 
     // SAFETY: as the caller promises.
     (!raw.is_null()).then(|| unsafe { CStr::from_ptr(raw) }.to_bytes())
 }
+
+/// A pool of a test's own, with APR for real.
+#[cfg(test)]
+pub(super) fn with_pool<R>(test: impl FnOnce(Pool<'_>) -> R) -> R {
+    // SAFETY: apr_initialize may be called often; the pool is made here and destroyed after the test.
+    unsafe {
+        assert_eq!(c::apr_initialize(), 0);
+        let mut raw = std::ptr::null_mut();
+        assert_eq!(c::apr_pool_create_ex(&mut raw, std::ptr::null_mut(), None, std::ptr::null_mut()), 0);
+        let result = test(Pool::from_raw(raw));
+        c::apr_pool_destroy(raw);
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[test]
+    fn copies_are_ended_with_a_nul_or_kept_as_they_are() {
+        with_pool(|pool| {
+            assert_eq!(pool.copy(b"abc"), c"abc");
+            assert_eq!(pool.copy(b""), c"");
+            assert_eq!(pool.copy_bytes(b"a\0b"), b"a\0b");
+        });
+    }
+
+    #[test]
+    fn what_a_pool_keeps_is_dropped_with_the_pool_and_not_before() {
+        let value = Rc::new(());
+        let kept = Rc::clone(&value);
+        with_pool(|pool| {
+            pool.keep(kept);
+            assert_eq!(Rc::strong_count(&value), 2);
+        });
+        assert_eq!(Rc::strong_count(&value), 1);
+    }
+}

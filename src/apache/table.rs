@@ -55,3 +55,39 @@ impl<'a> Table<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::pool::{Pool, with_pool};
+    use super::*;
+
+    fn table(pool: Pool<'_>) -> Table<'_> {
+        // SAFETY: a new table of the test's pool.
+        unsafe { Table::from_raw(c::apr_table_make(pool.as_raw(), 2)) }
+    }
+
+    #[test]
+    fn entries_come_in_their_order_with_repeats() {
+        with_pool(|pool| {
+            let table = table(pool);
+            assert_eq!(table.entries().count(), 0);
+            table.set(c"A", c"1");
+            table.add_kept(c"B", c"2");
+            table.add_kept(c"b", c"3");
+            let entries: Vec<_> = table.entries().collect();
+            assert_eq!(entries, [(&b"A"[..], &b"1"[..]), (b"B", b"2"), (b"b", b"3")]);
+        });
+    }
+
+    #[test]
+    fn names_are_found_in_any_case_and_set_replaces() {
+        with_pool(|pool| {
+            let table = table(pool);
+            table.set(c"Host", c"one");
+            table.set(c"HOST", c"two");
+            assert_eq!(table.get(c"host"), Some(&b"two"[..]));
+            assert_eq!(table.entries().count(), 1);
+            assert_eq!(table.get(c"absent"), None);
+        });
+    }
+}
