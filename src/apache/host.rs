@@ -178,7 +178,8 @@ fn run_interpreter(main: PyBytesMain, arguments: Vec<CString>, ended: unsafe ext
     }
 }
 
-/// The process's signal handlers, to be put back as they were.
+/// The handlers of the signals that Python's start sets, to be put back as they were. No others: the
+/// child's main thread may be installing httpd's own at the same time.
 struct Dispositions(Vec<(c_int, libc::sigaction)>);
 
 impl Dispositions {
@@ -190,7 +191,7 @@ impl Dispositions {
                 (libc::sigaction(signal, std::ptr::null(), &mut action) == 0).then_some((signal, action))
             }
         };
-        Dispositions((1..=libc::SIGRTMAX()).filter_map(read).collect())
+        Dispositions([libc::SIGINT, libc::SIGPIPE, libc::SIGXFSZ].into_iter().filter_map(read).collect())
     }
 
     fn restore(self) {
