@@ -55,7 +55,8 @@ demo: setup build ## serve a Django and a Flask site on 127.0.0.1:8000 (PORT=) u
 venv: ## make build/venv from tests/requirements.txt
 	@scripts/make-venv $(VENV) tests/requirements.txt
 
-check: check-rust check-python ## formatting, clippy, Rust tests, Python unit tests
+check: check-rust check-python ## formatting, clippy, Rust tests, Python unit tests, log codes
+	@scripts/check-codes
 
 check-rust:
 	@$(CARGO) fmt --version >/dev/null && $(CARGO) clippy --version >/dev/null \

@@ -202,3 +202,21 @@ def test_ports_in_host_headers_do_not_create_interpreters(site, log):
             groups.add(body.split(b'"mod_wsgi.application_group": ')[1].split(b",")[0])
     assert len(groups) == 1
     assert len(log.matching("[Cc]reat.* sub-interpreter 'named.test:[0-9]+\\|/default'")) <= 1
+
+
+@ours
+@line("IMP-21")
+def test_names_in_host_headers_create_64_interpreters_and_no_more_and_the_others_go_on(new_site):
+    site = new_site("WSGIScriptAlias /host {apps}/named.wsgi application-group=%{HOST}\n").start()
+    main = site.script(COUNT, "main")
+    assert main.get().body == b"1"
+    site.log.expect("WSGI0307.*64 is the most.*answering 503", times=6)
+
+    def statuses(numbers):
+        return [site.get("/host", [("Host", f"{number}.test")]).status for number in numbers]
+
+    assert statuses(range(64)) == [200] * 64
+    assert statuses(range(64, 70)) == [503] * 6
+    assert statuses([0, 63]) == [200, 200]
+    assert main.get().body == b"2"
+    assert len(site.log.matching("WSGI0307")) == 6

@@ -563,3 +563,43 @@ def test_an_uploaded_form_is_parsed_by_the_standard_library(serve):
     body = b'--b\r\nContent-Disposition: form-data; name="f"; filename="a.txt"\r\n\r\nhello\r\n--b--\r\n'
     response = serve(application).post(body, headers=[("Content-Type", "multipart/form-data; boundary=b")])
     assert json.loads(response.body) == [["a.txt", "hello"]]
+
+
+# -- filters of other modules
+
+SKIPPING = """
+function skip(r)
+    coroutine.yield()
+    while bucket ~= nil do
+        if bucket:find("skip") then
+            r:notice("a piece became empty")
+            coroutine.yield("")
+        else
+            coroutine.yield(bucket)
+        end
+    end
+end
+"""
+
+
+@ours
+@line("IMP-03")
+@pytest.mark.parametrize("skipped", [1, 3])
+def test_a_filter_that_makes_a_piece_of_the_body_empty_does_not_end_it(new_site, interpreter, skipped):
+    site = new_site("LuaInputFilter SKIPPING {root}/skip.lua skip\nSetInputFilter SKIPPING\n", modules=("lua",))
+    (site.root / "skip.lua").write_text(SKIPPING)
+    site.start()
+    app = site.script(
+        "def application(environ, start_response):\n"
+        "    body = environ['wsgi.input'].read()\n"
+        "    start_response('200 OK', [])\n"
+        "    return [body]\n",
+        interpreter,
+    )
+    with site.connect() as connection:
+        connection.send_head("POST", app.url, [("Content-Length", str(4 * skipped + 4))])
+        for number in range(skipped):
+            connection.send(b"skip")
+            site.log.wait_for("a piece became empty", number + 1)
+        connection.send(b"keep")
+        assert connection.response().body == b"keep"

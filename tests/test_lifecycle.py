@@ -1,6 +1,7 @@
 """Start, graceful, restart, stop: nothing crashes, atexit runs, threads are joined, nothing is left."""
 
 import os
+import pwd
 import re
 import subprocess
 import threading
@@ -289,6 +290,23 @@ def test_each_mpm_survives_concurrent_requests_and_graceful_restarts(new_site, m
         for thread in threads:
             thread.join()
     assert not failures, (failures[:5], [record.text for record in site.log.matching("answering 50")][:5])
+
+
+@line("LIF-22")
+@pytest.mark.parametrize("identity", ["", "User #1\nGroup #1\n"], ids=["no User", "another User"])
+@pytest.mark.parametrize("mount", ["main", "sub"])
+def test_an_ordinary_user_can_start_httpd_and_is_who_the_application_runs_as(new_site, identity, mount):
+    account = installation.run_as() or pwd.getpwuid(os.geteuid()).pw_name
+    site = new_site(identity, user=installation.run_as()).start()
+    app = site.script(
+        "import os\n"
+        "def application(e, s):\n    s('200 OK', [])\n    return [repr((os.getuid(), os.getgid())).encode()]\n",
+        mount,
+    )
+    names = pwd.getpwnam(account)
+    assert app.get().text == repr((names.pw_uid, names.pw_gid))
+    site.graceful()
+    assert app.get().text == repr((names.pw_uid, names.pw_gid))
 
 
 @line("PY-176")

@@ -197,13 +197,13 @@ def test_restrict_embedded_answers_500_and_starts_no_python(new_site):
 
 @ours
 @line("IMP-16", "PY-203")
-@pytest.mark.parametrize("home", ["missing", "empty directory", "a file", "other version"])
+@pytest.mark.parametrize("home", ["missing", "empty directory", "a file", "failing interpreter"])
 def test_a_wrong_python_home_is_one_clear_error_and_other_sites_go_on(new_site, tmp_path_factory, home):
     base = tmp_path_factory.mktemp("home")
     path = {"missing": base / "missing", "a file": base / "file"}.get(home, base)
     if home == "a file":
         path.write_text("no directory")
-    if home == "other version":
+    if home == "failing interpreter":
         (base / "bin").mkdir()
         python = base / "bin" / "python"
         python.write_text("#!/bin/sh\nexit 1\n")

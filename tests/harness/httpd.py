@@ -45,9 +45,14 @@ def free_port():
 
 
 class Httpd:
-    """`config` is added to the basic configuration; `{port}` and `{root}` in it are replaced."""
+    """`config` is added to the basic configuration; `{port}` and `{root}` in it are replaced.
 
-    def __init__(self, config="", mpm="event", modules=(), python_home=installation.PYTHON_HOME, environment=None):
+    `user` names the account that starts httpd, for tests run by root; otherwise whoever runs the tests does.
+    """
+
+    def __init__(
+        self, config="", mpm="event", modules=(), python_home=installation.PYTHON_HOME, environment=None, user=None
+    ):
         self.root = Path(tempfile.mkdtemp(prefix="wsgi-test-"))
         self.root.chmod(0o755)
         self.port = free_port()
@@ -55,10 +60,13 @@ class Httpd:
         self._modules = (*MODULES, *modules)
         self._python_home = python_home
         self._environment = {} if environment is None else environment
+        self._user = user
         self._process = None
         self.log = ErrorLog(self.root / "error.log")
         self.access_log = self.root / "access.log"
         (self.root / "htdocs").mkdir(mode=0o755)
+        if user:
+            shutil.chown(self.root, user)
         self.configure(config)
 
     # -- configuration
@@ -78,7 +86,7 @@ class Httpd:
         return subprocess.run([*self._command(), "-t"], capture_output=True, text=True, env=self._env())
 
     def _basic(self):
-        user = installation.run_as()
+        user = None if self._user else installation.run_as()
         lines = [
             installation.load_module(f"mpm_{self.mpm}"),
             *map(installation.load_module, self._modules),
@@ -118,6 +126,7 @@ class Httpd:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 env=self._env(),
+                **self._identity(),
             )
         try:
             wait_until(self._is_listening if single_process else self._is_ready, "httpd to answer", timeout=30)
@@ -251,6 +260,12 @@ class Httpd:
 
     def _command(self):
         return [installation.httpd_binary(), "-d", str(self.root), "-f", str(self.config_file)]
+
+    def _identity(self):
+        """What makes subprocess start httpd as its user."""
+        if self._user is None:
+            return {}
+        return {"user": self._user, "group": pwd.getpwnam(self._user).pw_gid, "extra_groups": []}
 
     def _env(self):
         return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **self._environment}

@@ -1,0 +1,158 @@
+"""What the documentation shows is what httpd accepts; what the module can say and be told has a section."""
+
+import re
+import shutil
+
+import pytest
+
+from harness import installation
+from harness.checklist import ours
+
+pytestmark = ours
+
+PROJECT = installation.PROJECT
+PAGES = sorted([*PROJECT.glob("README.md"), *PROJECT.glob("docs/*.md")])
+CONFIGURATIONS = sorted(PROJECT.glob("conf/*.conf"))
+SOURCES = [
+    path
+    for directory in ("src", "crates")
+    for path in sorted(PROJECT.glob(f"{directory}/**/*"))
+    if path.suffix in (".rs", ".py") and "tests" not in path.parts
+]
+
+# A block whose fence says ```apache refused is wrong on purpose.
+FENCED = re.compile(r"^( *)```apache(?P<refused> refused)?\n(?P<text>.*?)^\1```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks():
+    for page in PAGES:
+        for match in FENCED.finditer(text := page.read_text()):
+            line_number = text.count("\n", 0, match.start()) + 1
+            yield pytest.param(match["text"], bool(match["refused"]), id=f"{page.name}:{line_number}")
+
+
+@pytest.mark.parametrize(("text", "is_refused"), list(blocks()))
+def test_each_block_of_configuration_in_the_documentation_is_what_it_is_said_to_be(new_httpd, text, is_refused):
+    result = new_httpd(modules=("dav", "authn_core", "auth_basic")).configtest(text)
+    assert (result.returncode != 0) == is_refused, f"{text}\n{result.stderr}"
+
+
+def test_blocks_of_configuration_are_found():
+    """Each fence that begins with the word is one of the blocks above."""
+    fences = sum(page.read_text().count("```apache") for page in PAGES)
+    assert len(list(blocks())) == fences > 0
+
+
+def sections(page, level, pattern):
+    return re.findall(rf"^{'#' * level} ({pattern})$", (PROJECT / "docs" / page).read_text(), re.MULTILINE)
+
+
+def test_each_directive_has_one_section_and_each_section_is_a_directive():
+    table = (PROJECT / "src" / "config" / "directive.rs").read_text()
+    directives = set(re.findall(r'c"(WSGI\w+)"', table))
+    assert len(directives) > 20
+    assert sorted(sections("directives.md", 3, r"WSGI\w+")) == sorted(directives)
+
+
+def test_each_code_has_one_section_and_each_section_is_a_code():
+    codes = set()
+    for path in SOURCES:
+        codes.update(re.findall(r"WSGI0\d{3}", path.read_text()))
+    assert len(codes) > 20
+    assert sorted(sections("error-reference.md", 2, r"WSGI\d{4}")) == sorted(codes)
+
+
+def test_each_page_that_a_source_or_a_page_names_is_there():
+    missing = {
+        f"{path.relative_to(PROJECT)}: {name}"
+        for path in [*SOURCES, *PAGES, *CONFIGURATIONS]
+        for name in re.findall(r"docs/[\w-]+\.md", path.read_text())
+        if not (PROJECT / name).exists()
+    }
+    assert not missing
+
+
+def test_each_link_of_a_page_leads_to_a_file_and_a_heading():
+    broken = []
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            if "://" in target:
+                continue
+            name, _, anchor = target.partition("#")
+            file = (page.parent / name).resolve() if name else page
+            if not file.exists() or anchor and anchor not in anchors(file):
+                broken.append(f"{page.name}: {target}")
+    assert not broken
+
+
+def anchors(page):
+    """The names of headings, as GitHub and most renderers make them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+# -- conf/
+
+
+def included(name, **definitions):
+    """Configuration that includes a copy, at {root}, of conf/<name>.conf."""
+    lines = [f'Define {key} "{value}"' for key, value in definitions.items()]
+    return "\n".join([*lines, f"Include {{root}}/{name}.conf"])
+
+
+def place(httpd, name):
+    """Copies conf/<name>.conf to where `included` looks; a test cannot listen on port 80."""
+    text = (PROJECT / "conf" / f"{name}.conf").read_text()
+    (httpd.root / f"{name}.conf").write_text(text.replace("*:80>", f"*:{httpd.port}>"))
+
+
+@pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.name)
+def test_each_configuration_to_copy_from_is_accepted_as_it_is(new_httpd, path):
+    result = new_httpd().configtest(f"Include {path}")
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_least_configuration_loads_the_module_and_serves_a_script(new_httpd):
+    httpd = new_httpd(python_home=None)
+    place(httpd, "wsgi")
+    httpd.configure(included("wsgi", WSGI_MODULE=installation.WSGI_MODULE, WSGI_SITE=httpd.root / "hello"))
+    # It loads the module itself.
+    load = f"LoadModule wsgi_module {installation.WSGI_MODULE}\n"
+    text = httpd.config_file.read_text()
+    assert load in text
+    httpd.config_file.write_text(text.replace(load, ""))
+    (httpd.root / "hello").mkdir(mode=0o755)
+    shutil.copy(installation.APPS / "named.wsgi", httpd.root / "hello" / "hello.wsgi")
+    httpd.start()
+    assert httpd.get("/hello").body == b"hello.wsgi"
+
+
+def test_the_django_configuration_serves_a_project_and_its_static_files(new_httpd):
+    environment = {}
+    httpd = new_httpd(python_home=None, environment=environment)
+    base = httpd.root / "mysite"
+    for name in ("project", "static", "media", "state"):
+        (base / name).mkdir(mode=0o755, parents=True)
+    environment["DJANGO_SITE_STATE"] = str(base / "state")
+    (base / "venv").symlink_to(installation.PYTHON_HOME)
+    shutil.copytree(installation.APPS / "django_site", base / "project" / "django_site")
+    (base / "static" / "site.css").write_text("body {}")
+    (base / "media" / "upload.txt").write_text("uploaded")
+    place(httpd, "django")
+    names = {"DJANGO_SITE": base, "DJANGO_PROJECT": "django_site", "DJANGO_HOST": "django.test"}
+    httpd.configure(included("django", **names))
+    httpd.start()
+    host = [("Host", "django.test")]
+    assert httpd.get("/hello/Zo%C3%AB", host).text == "Hello, Zoë!"
+    assert httpd.get("/static/site.css", host).body == b"body {}"
+    assert httpd.get("/media/upload.txt", host).body == b"uploaded"
+
+
+def test_the_flask_configuration_serves_an_application_below_a_path(new_httpd):
+    httpd = new_httpd()
+    (httpd.root / "shop").mkdir(mode=0o755)
+    shutil.copy(installation.APPS / "flask_site.wsgi", httpd.root / "shop" / "shop.wsgi")
+    place(httpd, "flask")
+    httpd.configure(included("flask", FLASK_SITE=httpd.root / "shop"))
+    httpd.start()
+    assert httpd.get("/shop/").text == "flask at /shop/"
