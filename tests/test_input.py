@@ -586,7 +586,8 @@ end
 @line("IMP-03")
 @pytest.mark.parametrize("skipped", [1, 3])
 def test_a_filter_that_makes_a_piece_of_the_body_empty_does_not_end_it(new_site, interpreter, skipped):
-    site = new_site("LuaInputFilter SKIPPING {root}/skip.lua skip\nSetInputFilter SKIPPING\n", modules=("lua",))
+    config = "LuaInputFilter SKIPPING {root}/skip.lua skip\nSetInputFilter SKIPPING\n"
+    site = new_site(config, modules=("lua",))
     (site.root / "skip.lua").write_text(SKIPPING)
     site.start()
     app = site.script(

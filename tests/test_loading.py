@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+import re
 import threading
 
 import pytest
 
+from harness import installation
 from harness.checklist import both_interpreters, line, ours, smoke
 from harness.condition import wait_until
 
@@ -257,6 +259,53 @@ def test_an_empty_script_has_no_callable(script, log):
 def test_a_nul_in_a_script_is_a_syntax_error(script, log):
     expect_load_failure(log, "SyntaxError: .*(null|NUL) byte")
     assert script(answering("cut").encode() + b"\0 nothing\n").get().status == 500
+
+
+# What is wrong: the script, then status, code, cause in the coded line, and the frame and last line of the traceback. What
+# fails before a line of the script has run has no frame in it.
+BAD_SCRIPTS = {
+    "missing": (None, 404, "WSGI0135", "Target WSGI script not found", []),
+    "a directory": ("directory", 403, "WSGI0136", "Attempt to invoke directory", []),
+    "unreadable": ("unreadable", 500, "WSGI0105", "PermissionError: .*denied", ["PermissionError: "]),
+    "syntax error": ("x = 1\ndef application(:\n", 500, "WSGI0105", "SyntaxError: invalid syntax", ["line 2", "SyntaxError: "]),
+    "no text": (b"x = '\xff'\n", 500, "WSGI0105", "SyntaxError: .*(utf-8|codec)", ["SyntaxError: "]),
+    "no callable": ("x = 1\n", 404, "WSGI0089", "does not contain WSGI application 'application'", []),
+    "raises": ("x = 1\nint('a')\n", 500, "WSGI0109", "ValueError: invalid", ["line 2, in <module>", "ValueError: invalid"]),
+    "no module": ("import nothing_such\n", 500, "WSGI0109", "No module", ["line 1, in <module>", "ModuleNotFoundError: "]),
+    "exits": ("import sys\nsys.exit('why')\n", 500, "WSGI0107", "SystemExit: why", ["line 2, in <module>", "SystemExit: why"]),
+}  # fmt: skip
+
+
+@ours
+@pytest.mark.parametrize("what", BAD_SCRIPTS)
+def test_a_bad_script_gets_one_coded_line_with_file_and_cause_and_a_traceback_if_there_is_one(
+    site, script, log, interpreter, what
+):
+    content, status, code, cause, traceback = BAD_SCRIPTS[what]
+    app = make_bad(site, script, f"bad-{interpreter}-{what.replace(' ', '-')}.wsgi", content)
+    log.expect(code)
+    for part in traceback:
+        log.expect_traceback(f"(^|\\] |, ){re.escape(part)}")
+    # With the slash the directory is not redirected to.
+    response = app.get("/")
+    log.verify()
+    assert response.status == status
+    (headline,) = log.matching(r"WSGI0\d{3}")
+    assert str(app.path) in headline.message and re.search(f"{code}: .*{cause}", headline.message), headline.message
+    assert headline.client is not None
+    assert len(log.matching("Traceback")) == any("in <module>" in part for part in traceback)
+    assert b"Traceback" not in response.body and str(site.root).encode() not in response.body
+
+
+def make_bad(site, script, name, content):
+    app = script(answering("never") if content in (None, "directory", "unreadable") else content, name=name)
+    if content in (None, "directory"):
+        app.path.unlink()
+    if content == "directory":
+        app.path.mkdir(mode=0o755)
+    if content == "unreadable":
+        app.path.chmod(0o600 if installation.run_as() else 0)  # 0600 is what root leaves behind, others may not read it
+    return app
 
 
 # -- reloading

@@ -57,7 +57,7 @@ type PyBytesMain = unsafe extern "C" fn(c_int, *mut *mut c_char) -> c_int;
 const START_LIMIT_MS: u64 = 60_000;
 
 impl Host {
-    /// Starts Python in this child: once, and before any thread that matters has signals of its own.
+    /// Starts Python in this child: once, from whichever thread needs it first.
     ///
     /// # Errors
     /// See [`StartError`]. Nothing is undone: a child tries once.
@@ -65,7 +65,6 @@ impl Host {
         files: &PythonFiles,
         host: &Path,
         arguments: Vec<CString>,
-        hash_seed: Option<&str>,
         settings: &[u8],
     ) -> Result<Host, StartError> {
         // RTLD_GLOBAL: extension modules find Python's symbols in the process, not by linking it.
@@ -81,12 +80,6 @@ impl Host {
             return Err(StartError::Mismatch { file: host.to_string_lossy().into_owned() });
         }
         let dispositions = Dispositions::save();
-        // The one setting of an interpreter that has no option; taken away again by the support package.
-        if let Some(seed) = hash_seed {
-            // SAFETY: setenv races only with other threads' use of the environment; httpd's children
-            // read theirs before they serve, and Python has not started.
-            unsafe { std::env::set_var("PYTHONHASHSEED", seed) };
-        }
         run_interpreter(main, arguments, table.ended);
         // SAFETY: as above.
         let ready = unsafe { (table.wait_ready)(START_LIMIT_MS) } == 0;
@@ -111,8 +104,9 @@ impl Host {
 
     /// Ends Python's part of the process; false if something did not end within the limit.
     pub(crate) fn stop(self, limit: Duration) -> bool {
+        // A child of prefork may be ended by a signal in the middle of its request (1): nobody waited then.
         // SAFETY: no pointer crosses.
-        unsafe { (self.table.stop)(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)) == 0 }
+        unsafe { (self.table.stop)(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)) >= 0 }
     }
 }
 

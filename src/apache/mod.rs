@@ -25,7 +25,7 @@ pub(crate) use host::{Host, PythonFiles, host_file};
 pub(crate) use log::{Log, log_line, record_pieces};
 pub(crate) use output::Output;
 pub(crate) use pool::Pool;
-pub(crate) use process::{ask_as_server_user, library_directory};
+pub(crate) use process::{ask_as_server_user, library_directory, set_variable};
 pub(crate) use request::{FileKind, Request};
 pub(crate) use server::{Httpd, Server, announce, banner, is_preliminary_pass};
 

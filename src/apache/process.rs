@@ -40,6 +40,13 @@ fn own_file() -> Option<&'static CStr> {
     }
 }
 
+/// Sets a variable of the process's environment. Only while the process has one thread: in child_init.
+pub(crate) fn set_variable(name: &str, value: &str) {
+    // SAFETY: httpd runs child_init before it makes the child's threads (MPMs' child_main), so nobody reads
+    // the environment meanwhile.
+    unsafe { std::env::set_var(name, value) };
+}
+
 /// Runs a program as the user that httpd's children run as, and gives what it wrote.
 ///
 /// Privileges are dropped before the exec, so nothing that an administrator's configuration names is

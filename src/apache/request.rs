@@ -101,7 +101,7 @@ impl<'a> Request<'a> {
         self.bytes(self.record().uri).unwrap_or(b"")
     }
 
-    /// The path that a regular expression is matched against: the same, for C.
+    /// What follows the script in the path.
     pub(crate) fn path_info(self) -> &'a [u8] {
         self.bytes(self.record().path_info).unwrap_or(b"")
     }

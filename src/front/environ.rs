@@ -56,7 +56,7 @@ pub(super) fn write_head(request: Request<'_>, target: &Target<'_>) -> Result<He
     write_connection(&mut writer, request);
     write_redirect(&mut writer, request);
     write_own_keys(&mut writer, request, target);
-    let scheme: &[u8] = if is_https.unwrap_or_else(|| request.is_tls()) { b"https" } else { b"http" };
+    let scheme: &[u8] = if is_https || request.is_tls() { b"https" } else { b"http" };
     writer.known(Key::WsgiUrlScheme, scheme);
     writer.finish()?;
     Ok(head)
@@ -72,12 +72,12 @@ fn facts(request: Request<'_>, target: &Target<'_>) -> Facts {
     Facts { script_mtime_us: request.file_mtime_us(), request_start_us: request.time_us(), flags: bits }
 }
 
-/// `SetEnv`, `RewriteRule [E=]`, mod_ssl's variables and the like; gives what `HTTPS` said, if there.
-fn write_environment(writer: &mut RequestWriter<'_>, request: Request<'_>) -> Option<bool> {
-    let mut https = None;
+/// `SetEnv`, `RewriteRule [E=]`, mod_ssl's variables and the like; gives whether `HTTPS` said yes.
+fn write_environment(writer: &mut RequestWriter<'_>, request: Request<'_>) -> bool {
+    let mut https = false;
     for (name, value) in request.environment().entries() {
         if name == b"HTTPS" {
-            https = Some(is_https(value));
+            https = is_https(value);
         }
         if !is_hidden(name) {
             writer.named(name, value);

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use wire::SettingsWriter;
 
-use crate::apache::{Host, Httpd, PythonFiles, Server, ask_as_server_user, host_file, library_directory, log_line};
+use crate::apache::{
+    Host, Httpd, PythonFiles, Server, ask_as_server_user, host_file, library_directory, log_line, set_variable,
+};
 use crate::codes;
 use crate::config::PythonSettings;
 
@@ -67,6 +69,15 @@ impl Embedding {
     }
 }
 
+/// Sets what an interpreter reads from its environment and has no option for; the support package takes
+/// it away again. Child processes only, before they have a second thread.
+pub(super) fn set_environment(server: Server<'_>) {
+    let embedding: Option<&Embedding> = server.fact();
+    if let Some(seed) = embedding.and_then(|embedding| embedding.settings.hash_seed_variable()) {
+        set_variable("PYTHONHASHSEED", &seed);
+    }
+}
+
 /// The host of this child, started now if it has not been.
 pub(super) fn host() -> Result<Host, &'static str> {
     HOST.get_or_init(start).as_ref().copied().map_err(String::as_str)
@@ -107,8 +118,7 @@ fn run(embedding: &Embedding, found: &Found) -> Result<Host, String> {
         arguments.push(CString::new(option).map_err(|_| "a Python setting has a NUL in it")?);
     }
     let block = settings_block(settings, host_directory).map_err(|err| err.to_string())?;
-    Host::start(&found.files, &host, arguments, settings.hash_seed_variable().as_deref(), &block)
-        .map_err(|err| err.to_string())
+    Host::start(&found.files, &host, arguments, &block).map_err(|err| err.to_string())
 }
 
 /// The settings that the support package reads (`_wsgi_host.settings()`).

@@ -33,8 +33,9 @@ pub(crate) fn post_config(pool: Pool<'_>, server: Server<'_>) -> Answer {
     Answer::Ok
 }
 
-/// A child has started: run the import scripts, if there are any.
+/// A child has started: prepare Python's start, and run the import scripts, if there are any.
 pub(crate) fn child_init(server: Server<'_>) {
+    python::set_environment(server);
     let imports = imports(server.all().map(Server::settings));
     if imports.is_empty() {
         return;

@@ -94,6 +94,7 @@ pub struct HostTable {
     /// Loads a script into an application group ahead of its first request; 0, or -1 after logging why not.
     pub import_script: unsafe extern "C" fn(path: Bytes, application_group: Bytes) -> c_int,
     /// Stops taking requests, runs the interpreters' exit functions, and waits at most `limit_ms`
-    /// for all of it; 0, or -1 if something did not end in time.
+    /// for all of it; 0, or -1 if something did not end in time, or 1 if the calling thread is itself
+    /// inside a request, so that there is nothing to wait for.
     pub stop: unsafe extern "C" fn(limit_ms: u64) -> c_int,
 }

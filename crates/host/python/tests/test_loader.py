@@ -457,3 +457,21 @@ def test_a_long_wait_for_another_threads_import_is_logged(host, script, load, ga
     assert waited.wait(10)
     gate.go.set()
     assert second.wait() is first.wait()
+
+
+def test_two_spellings_are_one_script_where_case_does_not_matter(host, script, clock):
+    script.write("")
+    spelt = script.path.replace("site.wsgi", "SITE.wsgi")
+    os.symlink(script.path, spelt)
+    scripts = Loader(Reporter("", host.values), case_sensitive=False, clock=clock)
+    module = scripts.load(script.path, script.mtime_us, True, "/srv/resource")
+    assert scripts.load(spelt, script.mtime_us, True, "/srv/resource") is module
+
+
+def test_an_import_script_fails_with_codes_of_its_own(host, script, scripts):
+    for source, code in ((None, "WSGI0106"), ("def (", "WSGI0106"), ("1 / 0", "WSGI0110"), ("raise SystemExit", "WSGI0108")):
+        if source is not None:
+            script.write(source)
+        scripts._scripts.clear()
+        scripts.load(script.path, script.mtime_us, True, None)
+        assert any(line.startswith(code) and "the first request tries again" in line for line in host.text()), code

@@ -55,9 +55,11 @@ class Loader:
         """
         codes = IMPORT_CODES if resource is None else REQUEST_CODES
         try:
-            script = self._scripts.get(path)
+            # Where case makes no difference, two spellings are one script.
+            key = path if self._case_sensitive else path.lower()
+            script = self._scripts.get(key)
             if script is None:
-                script = self._scripts.setdefault(path, self._script(path))
+                script = self._scripts.setdefault(key, self._script(path))
             return script.current(mtime_us, reloading, resource, codes)
         except BaseException as failure:
             report.write(_failed(codes.unreadable, path, failure, codes.consequence), failure)
@@ -186,7 +188,9 @@ class Script:
 
     def _fail(self, code, failure, mtime_us, codes):
         """Logs and remembers a failed attempt; the module before, if any, or a status."""
-        if isinstance(failure, (FileNotFoundError, NotADirectoryError)) and not os.path.exists(self._path):
+        is_missing = isinstance(failure, (FileNotFoundError, NotADirectoryError)) and not os.path.exists(self._path)
+        # A missing import script is an ordinary failure: there is no request to answer.
+        if is_missing and codes is REQUEST_CODES:
             text = f"{self._path} has vanished before it could be loaded; answering 404"
             self._reporter.text("WSGI0135", text, log.ERROR)
             return NOT_FOUND

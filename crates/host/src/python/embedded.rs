@@ -90,7 +90,7 @@ unsafe extern "C" fn stop(limit_ms: u64) -> c_int {
     // prefork ends a busy child from a signal handler, on the very thread that is inside a request:
     // there is nothing to wait for then, and no lock that may be taken.
     if active::is_inside() {
-        return -1;
+        return 1;
     }
     let stopped = catch_unwind(|| {
         let limit = Duration::from_millis(limit_ms);

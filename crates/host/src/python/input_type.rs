@@ -65,8 +65,8 @@ static METHODS: Table<ffi::PyMethodDef, 12> = Table([
     method!(active::call, c"seekable", answer_false, c"False: a request body comes once."),
     method!(active::call, c"writable", answer_false, c"False."),
     method!(active::call, c"isatty", answer_false, c"False."),
-    method!(active::call, c"flush", nothing, c"Does nothing."),
-    method!(active::call, c"close", nothing, c"Does nothing: the body is the server's to close."),
+    method!(active::call, c"flush", flush, c"Does nothing."),
+    method!(active::call, c"close", close, c"Does nothing: the body is the server's to close."),
     NO_METHOD,
 ]);
 
@@ -171,8 +171,12 @@ unsafe extern "C" fn next_line(object: *mut ffi::PyObject) -> *mut ffi::PyObject
     line
 }
 
-fn nothing(py: Attached, active: &Arc<Active>, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+fn close(py: Attached, active: &Arc<Active>, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
     check(py, active, "close").map(|()| py.none())
+}
+
+fn flush(py: Attached, active: &Arc<Active>, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    check(py, active, "flush").map(|()| py.none())
 }
 
 fn answer_true(py: Attached, _active: &Arc<Active>, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
