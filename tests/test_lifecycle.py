@@ -294,7 +294,7 @@ def test_each_mpm_survives_concurrent_requests_and_graceful_restarts(new_site, m
 
 @line("LIF-22")
 @pytest.mark.parametrize("identity", ["", "User #1\nGroup #1\n"], ids=["no User", "another User"])
-@pytest.mark.parametrize("mount", ["main", "sub"])
+@pytest.mark.parametrize("mount", ["main", pytest.param("sub", marks=ours)])
 def test_an_ordinary_user_can_start_httpd_and_is_who_the_application_runs_as(new_site, identity, mount):
     account = installation.run_as() or pwd.getpwuid(os.geteuid()).pw_name
     site = new_site(identity, user=installation.run_as()).start()

@@ -120,14 +120,13 @@ def make_static(home):
     (library / settings).write_text(f"build_time_vars = {static!r}\n")
 
 
+# None stands for an interpreter that only says that it is old: an old one is on few machines.
 @line("IMP-16")
-def test_a_python_older_than_3_10_is_one_clear_error_and_other_sites_go_on(new_site, home):
-    python = home / "bin" / "python"
-    python.write_text("#!/bin/sh\necho 3.9.18\necho /lib/libpython3.9.so.1.0\n")
-    python.chmod(0o755)
-    assert_refused(new_site(python_home=home).start(), str(home), "3.9.18", "3.10 is the oldest")
-
-
-@pytest.mark.parametrize("old", TOO_OLD, ids=named)
-def test_an_installed_python_that_is_too_old_is_refused(new_site, old):
-    assert_refused(new_site(python_home=old).start(), str(old), "3.10 is the oldest")
+@pytest.mark.parametrize("old", [None, *TOO_OLD], ids=lambda old: old.name if old else "made up")
+def test_a_python_older_than_3_10_is_one_clear_error_and_other_sites_go_on(new_site, home, old):
+    if old is None:
+        python = home / "bin" / "python"
+        python.write_text("#!/bin/sh\necho 3.9.18\necho /lib/libpython3.9.so.1.0\n")
+        python.chmod(0o755)
+    site = new_site(python_home=old or home).start()
+    assert_refused(site, str(old or home), "is Python 3.", "3.10 is the oldest")
