@@ -25,7 +25,7 @@ const FUNCTIONS: &str = "ap_hook_(post_config|child_init|child_stopped|translate
     |create_request_pool|log_rid|get_useragent_host|die|exists_config_define|find_token|escape_html2)\
     |apr_(pool_cleanup_register|pool_cleanup_kill|pool_cleanup_null|pool_userdata_get|pool_userdata_set|palloc|pcalloc|pstrmemdup|pool_create_ex|pool_destroy|pool_initialize\
     |table_(get|set|setn|add|addn|unset|elts|clear|make)|bucket_(transient|eos|flush|heap|file|pool|immortal)_create\
-    |brigade_(create|cleanup|destroy|length|partition)|os_file_put|file_dup|file_close|strerror|sockaddr_ip_get|initialize|time_now)\
+    |bucket_file_enable_mmap|brigade_(create|cleanup|destroy|length|partition)|os_file_put|file_dup|file_close|strerror|sockaddr_ip_get|initialize|time_now)\
     |wsgi_shim_.*";
 const TYPES: &str = "module|request_rec|conn_rec|server_rec|command_rec|cmd_parms|apr_table_entry_t|ap_regex_t|ap_regmatch_t|apr_bucket_brigade|apr_bucket|apr_status_t|core_server_config";
 const VARIABLES: &str = "MODULE_MAGIC_.*|OK|DECLINED|DONE|HTTP_.*|APLOG_.*|OR_.*|RSRC_CONF|ACCESS_CONF|EXEC_ON_READ|GLOBAL_ONLY|NOT_IN_.*|APR_HOOK_.*\

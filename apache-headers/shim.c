@@ -110,6 +110,12 @@ int wsgi_shim_wants_current_uri(const request_rec *r)
     return rule && !strcmp(rule, "current-uri");
 }
 
+int wsgi_shim_is_mmap_off(const request_rec *r)
+{
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    return core->enable_mmap == ENABLE_MMAP_OFF;
+}
+
 int wsgi_shim_has_content_filter(const request_rec *r)
 {
     return r->output_filters && r->output_filters->frec

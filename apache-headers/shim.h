@@ -34,10 +34,11 @@ int wsgi_shim_is_tls(conn_rec *c);
 /* The socket of an HTTP/1 connection, or -1. */
 int wsgi_shim_socket(conn_rec *c);
 
-/* Per-directory settings of the core that have no accessor: `CGIPassAuth On`, and
- * `CGIVar REQUEST_URI current-uri`. */
+/* Per-directory settings of the core that have no accessor: `CGIPassAuth On`,
+ * `CGIVar REQUEST_URI current-uri`, `EnableMMAP Off`. */
 int wsgi_shim_passes_authorization(const request_rec *r);
 int wsgi_shim_wants_current_uri(const request_rec *r);
+int wsgi_shim_is_mmap_off(const request_rec *r);
 
 /* The first output filter changes content (mod_deflate, say): a HEAD must then be run as a GET. */
 int wsgi_shim_has_content_filter(const request_rec *r);

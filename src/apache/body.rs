@@ -27,26 +27,26 @@ impl<'r> Body<'r> {
         self.failed == Some(ReadError::Refused)
     }
 
-    /// See `gateway::Exchange::read`.
-    pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<usize, ReadError> {
+    /// See `gateway::Exchange::read`. `is_answered` says that the whole response was handed on before.
+    pub(crate) fn read(&mut self, buf: &mut [u8], is_answered: bool) -> Result<usize, ReadError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let result = self.read_some(buf);
+        let result = self.read_some(buf, is_answered);
         if let Err(error) = &result {
             self.failed = Some(error.clone());
         }
         result
     }
 
-    fn read_some(&mut self, buf: &mut [u8]) -> Result<usize, ReadError> {
+    fn read_some(&mut self, buf: &mut [u8], is_answered: bool) -> Result<usize, ReadError> {
         let mut filled = 0;
         while filled < buf.len() && !self.ended {
             match self.first() {
                 Some(bucket) => filled += self.take(bucket, &mut buf[filled..])?,
                 // What has come is handed on before anybody waits for more.
                 None if filled > 0 => break,
-                None => self.fetch(buf.len())?,
+                None => self.fetch(buf.len(), is_answered)?,
             }
         }
         Ok(filled)
@@ -93,7 +93,7 @@ impl<'r> Body<'r> {
         }
     }
 
-    fn fetch(&mut self, wanted: usize) -> Result<(), ReadError> {
+    fn fetch(&mut self, wanted: usize, is_answered: bool) -> Result<(), ReadError> {
         // SAFETY: the request, its connection and its filters live through the handler; the brigade
         // lives in the request's pool, and is empty here (first() found nothing).
         let status = unsafe {
@@ -109,10 +109,17 @@ impl<'r> Body<'r> {
                 i64::try_from(wanted).unwrap_or(i64::MAX),
             )
         };
-        match status {
-            0 => Ok(()),
-            status => Err(read_error(status)),
+        if status != 0 {
+            return Err(read_error(status));
         }
+        // HTTP_IN ends the response itself when it refuses a body; if the head was out already, the pass
+        // of its answer succeeds, and only the end of the response tells. What came is no body then.
+        if !is_answered && self.request.is_response_ended() {
+            // SAFETY: our own brigade.
+            unsafe { c::apr_brigade_cleanup(self.brigade.cast()) };
+            return Err(ReadError::Refused);
+        }
+        Ok(())
     }
 }
 

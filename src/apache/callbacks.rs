@@ -8,9 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gateway::embedded::{
     ABI, Bytes, ExchangeTable, FAULT_ANSWERED, FAULT_CLIENT_GONE, FAULT_FAILED, FAULT_REFUSED, FAULT_TIMED_OUT, Fault,
-    ProcessTable,
+    LogTable, ProcessTable,
 };
-use gateway::{Exchange, Flow, Level, ReadError, WriteError};
+use gateway::{Exchange, Flow, Level, ReadError, RequestLog, WriteError};
 
 use super::log::{Log, record_pieces};
 use super::server::Server;
@@ -20,8 +20,10 @@ pub(super) const PROCESS: ProcessTable =
     ProcessTable { abi: ABI, log: log_of_process, is_logged: is_logged_in_process };
 
 /// An exchange's functions; their context is a `*mut &mut dyn Exchange`.
-pub(super) static EXCHANGE: ExchangeTable =
-    ExchangeTable { read, start, write, send_file, is_logged, log, is_client_gone };
+pub(super) static EXCHANGE: ExchangeTable = ExchangeTable { read, start, write, send_file, is_client_gone };
+
+/// A request log's functions; their context is a `*const &dyn RequestLog`.
+pub(super) static REQUEST_LOG: LogTable = LogTable { is_logged, log };
 
 /// # Safety
 /// `context` is what [`Host::serve`] passed, during that call and on one thread at a time.
@@ -85,16 +87,25 @@ unsafe extern "C" fn send_file(context: *mut c_void, fd: c_int, offset: u64, len
     unsafe { finish(result, fault) }
 }
 
-unsafe extern "C" fn is_logged(context: *mut c_void, level: c_int) -> c_int {
-    // SAFETY: see exchange().
-    let result = catch_unwind(AssertUnwindSafe(|| unsafe { exchange(context).is_logged(Level::from_number(level)) }));
+/// # Safety
+/// `context` is what [`super::host::Host::serve`] passed, during that call.
+unsafe fn request_log<'a>(context: *const c_void) -> &'a dyn RequestLog {
+    // SAFETY: as above: a live `*const &dyn RequestLog`, which is only read.
+    unsafe { *context.cast::<&dyn RequestLog>() }
+}
+
+unsafe extern "C" fn is_logged(context: *const c_void, level: c_int) -> c_int {
+    // SAFETY: see request_log().
+    let result =
+        catch_unwind(AssertUnwindSafe(|| unsafe { request_log(context).is_logged(Level::from_number(level)) }));
     c_int::from(result.unwrap_or(false))
 }
 
-unsafe extern "C" fn log(context: *mut c_void, level: c_int, line: Bytes) {
+unsafe extern "C" fn log(context: *const c_void, level: c_int, line: Bytes) {
     // A line that cannot be logged has nowhere else to go.
-    // SAFETY: see exchange() and slice().
-    let _ = catch_unwind(AssertUnwindSafe(|| unsafe { exchange(context).log(Level::from_number(level), slice(line)) }));
+    // SAFETY: see request_log() and slice().
+    let _ =
+        catch_unwind(AssertUnwindSafe(|| unsafe { request_log(context).log(Level::from_number(level), slice(line)) }));
 }
 
 unsafe extern "C" fn is_client_gone(context: *mut c_void) -> c_int {

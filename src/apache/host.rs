@@ -9,10 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
-use gateway::embedded::{ABI, Bytes, HostTable, TABLE_SYMBOL};
-use gateway::{Exchange, Outcome};
+use gateway::embedded::{ABI, Bytes, HostTable, Served, TABLE_SYMBOL};
+use gateway::{Exchange, Outcome, RequestLog};
 
-use super::callbacks::{EXCHANGE, PROCESS};
+use super::callbacks::{EXCHANGE, PROCESS, REQUEST_LOG};
 
 /// What a Python to be embedded consists of.
 #[derive(Clone, Debug)]
@@ -89,11 +89,18 @@ impl Host {
     }
 
     /// Serves one exchange on the calling thread.
-    pub(crate) fn serve(self, exchange: &mut dyn Exchange, head: &[u8]) -> Outcome {
+    pub(crate) fn serve(self, exchange: &mut dyn Exchange, log: &dyn RequestLog, head: &[u8]) -> Outcome {
         let mut exchange: &mut dyn Exchange = exchange;
-        let context: *mut &mut dyn Exchange = &mut exchange;
-        // SAFETY: `context` outlives the call and the host uses it only until it returns.
-        Outcome::from_number(unsafe { (self.table.serve)(&EXCHANGE, context.cast(), bytes(head)) })
+        let exchange_context: *mut &mut dyn Exchange = &mut exchange;
+        let log_context: *const &dyn RequestLog = &log;
+        let request = Served {
+            exchange: &EXCHANGE,
+            exchange_context: exchange_context.cast(),
+            log: &REQUEST_LOG,
+            log_context: log_context.cast(),
+        };
+        // SAFETY: both contexts outlive the call and the host uses them only until it returns.
+        Outcome::from_number(unsafe { (self.table.serve)(request, bytes(head)) })
     }
 
     /// Loads a script before its first request; false if that failed (the host has logged why).

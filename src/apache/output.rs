@@ -17,16 +17,22 @@ pub(crate) struct Output<'r> {
     request: Request<'r>,
     brigade: *mut c::apr_bucket_brigade,
     started: bool,
+    ended: bool,
 }
 
 impl<'r> Output<'r> {
     pub(crate) fn new(request: Request<'r>) -> Self {
-        Output { request, brigade: std::ptr::null_mut(), started: false }
+        Output { request, brigade: std::ptr::null_mut(), started: false, ended: false }
     }
 
     /// Something was handed to the filters, so status and headers are on their way.
     pub(crate) fn is_started(&self) -> bool {
         self.started
+    }
+
+    /// The whole response was handed to the filters.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
     }
 
     /// Passes one piece on, with what its flow asks for, in one brigade.
@@ -49,6 +55,7 @@ impl<'r> Output<'r> {
                 Flow::End => c::wsgi_shim_append(brigade, c::apr_bucket_eos_create(allocator)),
             }
         }
+        self.ended = flow == Flow::End;
         self.pass()?;
         if flow == Flow::End && piece.len() <= WRITTEN_AT_ONCE {
             self.flush_connection();
@@ -103,10 +110,14 @@ impl<'r> Output<'r> {
             }
             if length > 0 {
                 let bucket = c::apr_bucket_file_create(apr_file, offset as i64, length as usize, pool, allocator);
+                if c::wsgi_shim_is_mmap_off(self.request.as_raw()) != 0 {
+                    c::apr_bucket_file_enable_mmap(bucket, 0);
+                }
                 c::wsgi_shim_append(brigade, bucket);
             }
             c::wsgi_shim_append(brigade, c::apr_bucket_eos_create(allocator));
         }
+        self.ended = true;
         self.pass()
     }
 
@@ -126,6 +137,11 @@ impl<'r> Output<'r> {
             (*connection).keepalive = c::ap_conn_keepalive_e_AP_CONN_CLOSE;
             reset_on_close(c::wsgi_shim_socket(connection));
             let pool = (*self.request.as_raw()).pool;
+            if self.request.is_response_ended() {
+                // httpd has ended it: what is not written yet, the last chunk with it, goes no further.
+                c::wsgi_shim_set_aborted(connection);
+                return;
+            }
             let error = c::ap_bucket_error_create(c::HTTP_BAD_GATEWAY as i32, std::ptr::null(), pool, allocator);
             c::wsgi_shim_append(brigade, error);
             c::wsgi_shim_append(brigade, c::apr_bucket_eos_create(allocator));

@@ -41,6 +41,18 @@ impl<'a> Pool<'a> {
         }
     }
 
+    /// Copies a plain value into the pool.
+    pub(crate) fn place<T: Copy>(self, value: T) -> &'a T {
+        // APR aligns to 8 bytes (APR_ALIGN_DEFAULT).
+        const { assert!(align_of::<T>() <= 8) };
+        // SAFETY: apr_palloc gives that many writable bytes that live as long as the pool.
+        unsafe {
+            let place = c::apr_palloc(self.raw, size_of::<T>()).cast::<T>();
+            place.write(value);
+            &*place
+        }
+    }
+
     /// Moves a Rust value into the pool's care: dropped when the pool is cleared or destroyed.
     pub(crate) fn keep<T: 'static>(self, value: T) -> &'a mut T {
         let raw = Box::into_raw(Box::new(value));

@@ -20,6 +20,13 @@ pub(crate) enum FileKind {
     Other,
 }
 
+/// Which alias mapped which URL.
+#[derive(Clone, Copy)]
+struct Mapping {
+    alias: *const Alias,
+    uri: *const c_char,
+}
+
 /// A live request.
 #[derive(Clone, Copy)]
 pub(crate) struct Request<'a> {
@@ -177,15 +184,19 @@ impl<'a> Request<'a> {
 
     /// Remembers which alias mapped the request, for the handler.
     pub(crate) fn set_alias(self, alias: &'a Alias) {
+        let kept = self.pool().place(Mapping { alias, uri: self.record().uri });
         // SAFETY: request_config has a slot for each module, made with the request (httpd's
         // ap_create_request); `alias` belongs to the configuration, which outlives the request.
-        unsafe { config::set_slot(self.record().request_config, std::ptr::from_ref(alias).cast_mut().cast()) }
+        unsafe { config::set_slot(self.record().request_config, std::ptr::from_ref(kept).cast_mut().cast()) }
     }
 
-    /// The alias that mapped the request, if one did.
+    /// The alias that mapped the request's URL, if one is known to have.
     pub(crate) fn alias(self) -> Option<&'a Alias> {
-        // SAFETY: only set_alias fills our slot of request_config.
-        unsafe { config::slot(self.record().request_config).cast::<Alias>().as_ref() }
+        // SAFETY: only set_alias fills our slot of request_config, with a record of the request's pool.
+        let mapping = unsafe { config::slot(self.record().request_config).cast::<Mapping>().as_ref() }?;
+        // A fast internal redirect (DirectoryIndex) puts another URL into the request and keeps the slot.
+        // SAFETY: the alias belongs to the configuration, which outlives the request.
+        (mapping.uri == self.record().uri).then(|| unsafe { &*mapping.alias })
     }
 
     // ---- tables ----
@@ -358,6 +369,11 @@ impl<'a> Request<'a> {
     pub(crate) fn set_content_length(self, length: u64) {
         // SAFETY: plain setter (http_protocol.h).
         unsafe { c::ap_set_content_length(self.raw, i64::try_from(length).unwrap_or(i64::MAX)) }
+    }
+
+    /// The end of the response has gone into the output filters, whoever sent it.
+    pub(crate) fn is_response_ended(self) -> bool {
+        self.record().eos_sent != 0
     }
 
     /// The client has closed or reset the connection, or httpd gave it up.

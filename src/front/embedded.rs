@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use gateway::{Exchange, Flow, Level, Outcome, ReadError, WriteError};
+use gateway::{Exchange, Flow, Level, Outcome, ReadError, RequestLog, WriteError};
 
 use super::target::Target;
 use super::{python, respond};
@@ -19,7 +19,7 @@ pub(super) fn serve(request: Request<'_>, target: &Target<'_>, head: &[u8]) -> A
         }
     };
     let mut exchange = HttpdExchange::new(request, target);
-    let outcome = host.serve(&mut exchange, head);
+    let outcome = host.serve(&mut exchange, &Journal(request), head);
     exchange.conclude(outcome)
 }
 
@@ -44,8 +44,13 @@ impl<'r> HttpdExchange<'r> {
     }
 
     fn conclude(mut self, outcome: Outcome) -> Answer {
-        if self.body.is_refused() {
+        if self.body.is_refused() && !self.output.is_started() {
             return Answer::Answered;
+        }
+        if self.body.is_refused() {
+            // httpd's own answer came too late to be one; the response that had begun is not whole.
+            self.break_off();
+            return Answer::Ok;
         }
         match outcome {
             Outcome::Complete => Answer::Ok,
@@ -74,7 +79,7 @@ impl<'r> HttpdExchange<'r> {
 
 impl Exchange for HttpdExchange<'_> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, ReadError> {
-        self.body.read(buf)
+        self.body.read(buf, self.output.is_ended())
     }
 
     fn start(&mut self, head: &[u8]) -> Result<(), WriteError> {
@@ -100,26 +105,31 @@ impl Exchange for HttpdExchange<'_> {
         self.output.send_file(file, offset, length, self.with_sendfile)
     }
 
+    fn is_client_gone(&mut self) -> bool {
+        self.request.is_aborted()
+    }
+}
+
+/// The lines of one request, with the script that they are about.
+struct Journal<'r>(Request<'r>);
+
+impl RequestLog for Journal<'_> {
     fn is_logged(&self, level: Level) -> bool {
-        self.request.is_logged(level)
+        self.0.is_logged(level)
     }
 
-    fn log(&mut self, level: Level, line: &[u8]) {
+    fn log(&self, level: Level, line: &[u8]) {
         if !self.is_logged(level) {
             return;
         }
-        let script = self.request.filename();
+        let script = self.0.filename();
         for piece in record_pieces(line) {
             let mut text = Vec::with_capacity(script.len() + piece.len() + 10);
             text.extend_from_slice(b"[script ");
             text.extend_from_slice(script);
             text.extend_from_slice(b"] ");
             text.extend_from_slice(piece);
-            self.request.write(level, &text);
+            self.0.write(level, &text);
         }
-    }
-
-    fn is_client_gone(&mut self) -> bool {
-        self.request.is_aborted()
     }
 }

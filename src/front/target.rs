@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use gateway::environ::script_name;
 
 use super::names::RequestNames;
+use super::translate::{FORCED_TYPE, SCRIPT_HANDLER};
 use crate::apache::{Request, Server};
-use crate::config::{Settled, expand_application_group, expand_process_group};
+use crate::config::{Alias, Settled, expand_application_group, expand_process_group, find_alias};
 
 /// Where a request goes, settled.
 pub(super) struct Target<'r> {
@@ -20,10 +21,19 @@ pub(super) struct Target<'r> {
     pub(super) callable: Cow<'r, [u8]>,
 }
 
+/// The alias that the request came by. httpd's fast internal redirects lose which one it was, but not that
+/// it was one of ours.
+fn alias(request: Request<'_>) -> Option<&Alias> {
+    request.alias().or_else(|| {
+        let is_ours = request.notes().get(FORCED_TYPE) == Some(SCRIPT_HANDLER.to_bytes());
+        is_ours.then(|| find_alias(request.server().settings(), request.uri())).flatten().map(|mapped| mapped.alias)
+    })
+}
+
 /// Settles the target of a request that the handler has accepted.
 pub(super) fn resolve(request: Request<'_>) -> Target<'_> {
     let settings = Settled::of(request.server().settings(), request.directory_settings());
-    let settings = match request.alias() {
+    let settings = match alias(request) {
         Some(alias) => settings.mapped_by(alias),
         None => settings,
     };

@@ -55,12 +55,31 @@ pub struct ExchangeTable {
     /// Sends part of a file and ends; 0 or -1.
     pub send_file:
         unsafe extern "C" fn(context: *mut c_void, fd: c_int, offset: u64, length: u64, fault: *mut Fault) -> c_int,
-    /// Whether a line of that level would be written for the request's virtual host.
-    pub is_logged: unsafe extern "C" fn(context: *mut c_void, level: c_int) -> c_int,
-    /// Logs one line at httpd's level number.
-    pub log: unsafe extern "C" fn(context: *mut c_void, level: c_int, line: Bytes),
     /// 1 if the client has gone.
     pub is_client_gone: unsafe extern "C" fn(context: *mut c_void) -> c_int,
+}
+
+/// [`crate::RequestLog`] as C functions; `context` is the log context of [`HostTable::serve`].
+#[repr(C)]
+pub struct LogTable {
+    /// Whether a line of that level would be written for the request's virtual host.
+    pub is_logged: unsafe extern "C" fn(context: *const c_void, level: c_int) -> c_int,
+    /// Logs one line at httpd's level number.
+    pub log: unsafe extern "C" fn(context: *const c_void, level: c_int, line: Bytes),
+}
+
+/// Both sides of a request, each with its own context: the log may be used while the exchange is in use.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Served {
+    /// The exchange's functions.
+    pub exchange: *const ExchangeTable,
+    /// Their context.
+    pub exchange_context: *mut c_void,
+    /// The log's functions.
+    pub log: *const LogTable,
+    /// Their context.
+    pub log_context: *const c_void,
 }
 
 /// What the host needs of the process that it lives in; valid until the process ends.
@@ -90,7 +109,7 @@ pub struct HostTable {
     pub ended: unsafe extern "C" fn(),
     /// Serves one request (a `wire::RequestHead` in `head`) on the calling thread; the number of an
     /// [`crate::Outcome`].
-    pub serve: unsafe extern "C" fn(table: *const ExchangeTable, context: *mut c_void, head: Bytes) -> c_int,
+    pub serve: unsafe extern "C" fn(request: Served, head: Bytes) -> c_int,
     /// Loads a script into an application group ahead of its first request; 0, or -1 after logging why not.
     pub import_script: unsafe extern "C" fn(path: Bytes, application_group: Bytes) -> c_int,
     /// Stops taking requests, runs the interpreters' exit functions, and waits at most `limit_ms`

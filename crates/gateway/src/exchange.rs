@@ -127,10 +127,19 @@ impl Outcome {
     }
 }
 
-/// A request being answered: body in, head and body out, log lines.
+/// The error log of a request's virtual host. May be used while another thread uses the [`Exchange`]: a
+/// line must not wait for the client.
+pub trait RequestLog {
+    /// Whether lines of a level are written.
+    fn is_logged(&self, level: Level) -> bool;
+
+    /// Writes one line (no line feed in it), if its level is on.
+    fn log(&self, level: Level, line: &[u8]);
+}
+
+/// A request being answered: body in, head and body out.
 ///
-/// Methods block; none may be called while the interpreter is attached, but for
-/// [`Exchange::log`] and [`Exchange::is_logged`].
+/// Methods block; none may be called while the interpreter is attached.
 pub trait Exchange {
     /// Reads at most `buf.len()` bytes of the request body; 0 means it has ended.
     ///
@@ -162,12 +171,6 @@ pub trait Exchange {
     /// # Errors
     /// See [`WriteError`].
     fn send_file(&mut self, file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), WriteError>;
-
-    /// Whether lines of a level are written for the request's virtual host.
-    fn is_logged(&self, level: Level) -> bool;
-
-    /// Writes one line (no line feed in it) to the error log of the request's virtual host.
-    fn log(&mut self, level: Level, line: &[u8]);
 
     /// Whether the client is known to have gone away.
     fn is_client_gone(&mut self) -> bool;

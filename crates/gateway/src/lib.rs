@@ -9,5 +9,5 @@ pub mod exchange;
 pub mod key;
 pub mod response;
 
-pub use exchange::{Exchange, Flow, Level, Outcome, ReadError, WriteError};
+pub use exchange::{Exchange, Flow, Level, Outcome, ReadError, RequestLog, WriteError};
 pub use key::Key;

@@ -87,8 +87,9 @@ impl Input {
 
     /// Adds one piece to the buffer; memory grows with what came, not with what was asked for.
     fn fetch(&mut self, exchange: &mut dyn Exchange, wanted: usize) -> Result<(), InputError> {
-        if self.start > 0 && self.start == self.buffer.len() {
-            self.buffer.clear();
+        // What was handed out is let go, by moves that in all cost less than the reading did.
+        if self.start == self.buffer.len() || self.start >= PIECE {
+            self.buffer.drain(..self.start);
             self.start = 0;
         }
         let before = self.buffer.len();
@@ -179,6 +180,18 @@ mod tests {
         assert_eq!(input.read_all(&mut exchange), Err(InputError::Read(ReadError::ClientGone)));
         assert_eq!(input.read(&mut exchange, 1), Err(InputError::Again));
         assert_eq!(input.read_line(&mut exchange, 1), Err(InputError::Again));
+    }
+
+    #[test]
+    fn lines_that_never_end_with_a_piece_do_not_pile_up() {
+        let line = [vec![b'x'; 20_000], b"\n".to_vec()].concat();
+        let body = line.repeat(100);
+        let mut exchange = MemoryExchange::with_body([&body]);
+        let mut input = Input::default();
+        for _ in 0..100 {
+            assert_eq!(input.read_line(&mut exchange, usize::MAX).unwrap(), line);
+            assert!(input.buffer.len() <= 4 * PIECE);
+        }
     }
 
     #[test]

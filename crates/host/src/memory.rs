@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use gateway::{Exchange, Flow, Level, ReadError, WriteError};
+use gateway::{Exchange, Flow, ReadError, WriteError};
 use wire::ResponseHead;
 
 /// Serves the given pieces of a body and records the response as events.
@@ -53,14 +53,6 @@ impl Exchange for MemoryExchange {
     fn send_file(&mut self, _file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), WriteError> {
         self.events.push(format!("file {offset}+{length}"));
         Ok(())
-    }
-
-    fn is_logged(&self, _level: Level) -> bool {
-        true
-    }
-
-    fn log(&mut self, level: Level, line: &[u8]) {
-        self.events.push(format!("{level:?} {}", String::from_utf8_lossy(line)));
     }
 
     fn is_client_gone(&mut self) -> bool {

@@ -39,6 +39,10 @@ impl Reply {
 
     /// Takes the application's response head; replaces one that was not sent yet.
     pub(crate) fn set_head(&mut self, head: Vec<u8>, code: u16, content_length: Option<u64>) {
+        // Another thread of the application may have sent the first one since the caller looked.
+        if self.is_head_sent {
+            return;
+        }
         self.head = head;
         self.has_head = true;
         self.code = code;
@@ -79,7 +83,7 @@ impl Reply {
             return if self.has_head { Ok(()) } else { Err(SendError::NoHead) };
         }
         self.send_head(exchange)?;
-        let rest = self.declared.map_or(u64::MAX, |declared| declared - self.sent);
+        let rest = self.declared.map_or(u64::MAX, |declared| declared.saturating_sub(self.sent));
         let block = &block[..block.len().min(usize::try_from(rest).unwrap_or(usize::MAX))];
         if self.is_ended || block.is_empty() {
             return Ok(());
@@ -144,7 +148,7 @@ impl Reply {
         if self.is_head_request || forbids_body(self.code) {
             return 0;
         }
-        self.declared.map_or(0, |declared| declared - self.sent)
+        self.declared.map_or(0, |declared| declared.saturating_sub(self.sent))
     }
 
     /// How the request ends when the application failed.

@@ -4,7 +4,7 @@ import os
 
 import _wsgi_host
 
-from . import exits, interpreter
+from . import exits, interpreter, report
 
 
 def main() -> None:
@@ -16,8 +16,11 @@ def main() -> None:
     if "hash_seed" in _wsgi_host.settings():
         os.environ.pop("PYTHONHASHSEED", None)
     interpreter.setup("")
-    _wsgi_host.park()
     # Sub-interpreters first: their applications may use what the main one holds.
-    _wsgi_host.interpreters_exit()
-    exits.run()
+    for step in (_wsgi_host.park, _wsgi_host.interpreters_exit, exits.run):
+        try:
+            step()
+        except BaseException as failure:
+            # An application's _thread.interrupt_main(), say: the steps that follow are still owed.
+            report.write(f"WSGI0301: a step of the process's end failed: {report.cause(failure)}; going on", failure)
     _wsgi_host.done()

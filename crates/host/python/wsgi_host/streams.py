@@ -8,7 +8,7 @@ Source: PEP 3333, "Input and Error Streams"; docs of `io.TextIOBase`.
 """
 
 import sys
-from _thread import _local, allocate_lock, get_ident
+from _thread import RLock, _local, get_ident
 
 import _wsgi_host
 
@@ -19,8 +19,9 @@ from .text_log import TextLog
 # must not grow the process for ever. Nothing is lost, it only becomes several records.
 LONGEST_PARTIAL = 65536
 
-# Guards the moment in which a request gets its first partial line, nothing else.
-_first_partial = allocate_lock()
+# Guards the moment in which a request gets its first partial line, nothing else. The same thread may come
+# by again inside it: the collector may run a finaliser that prints.
+_first_partial = RLock()
 
 
 class Errors(TextLog):

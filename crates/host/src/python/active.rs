@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use gateway::{Exchange, Level};
+use gateway::{Exchange, Level, RequestLog};
 use pyo3::ffi;
 
 use super::attach::Attached;
@@ -19,6 +19,10 @@ pub(super) struct Active {
     pub(super) interpreter: &'static Interpreter,
     script: Vec<u8>,
     walk: Mutex<Option<Walk>>,
+    /// The thread that is using the walk without the GIL; 0 for none. Changed under the GIL only.
+    user: Cell<usize>,
+    /// `None` once the request is over. Used under the GIL only, and valid while the walk is.
+    log: Cell<Option<&'static dyn RequestLog>>,
     errors: RefCell<Option<Ref>>,
     deferred: RefCell<Vec<Ref>>,
 }
@@ -31,13 +35,41 @@ pub(super) struct Walk {
     pub(super) input: Input,
 }
 
+/// Why a request cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unavailable {
+    /// It is over.
+    Over,
+    /// This very thread is inside one of its reads or writes, below which another request runs
+    /// (mod_include): waiting would be for ever.
+    Nested,
+}
+
+impl Unavailable {
+    /// The exception for the function of a name that was called.
+    pub(super) fn raise(self, py: Attached, called: &str) -> Raised {
+        let when = match self {
+            Self::Over => "after request completed",
+            Self::Nested => "from within the delivery of its own response",
+        };
+        py.raise(Class::Runtime, &format!("{called} {when}"))
+    }
+}
+
 impl Active {
-    pub(super) fn new(interpreter: &'static Interpreter, script: &[u8], walk: Walk) -> Arc<Active> {
+    pub(super) fn new(
+        interpreter: &'static Interpreter,
+        script: &[u8],
+        log: &'static dyn RequestLog,
+        walk: Walk,
+    ) -> Arc<Active> {
         #[allow(clippy::arc_with_non_send_sync, reason = "shared by Python objects, under the GIL and the mutex")]
         Arc::new(Active {
             interpreter,
             script: script.to_vec(),
             walk: Mutex::new(Some(walk)),
+            user: Cell::new(0),
+            log: Cell::new(Some(log)),
             errors: RefCell::new(None),
             deferred: RefCell::new(Vec::new()),
         })
@@ -45,24 +77,28 @@ impl Active {
 
     /// The walk, for a moment. Another thread of the application may be using it, without the GIL then:
     /// so nobody who waits here holds the GIL, and nobody who holds both waits for anything else.
-    fn lock(&self, py: Attached) -> MutexGuard<'_, Option<Walk>> {
+    fn lock(&self, py: Attached) -> Result<MutexGuard<'_, Option<Walk>>, Unavailable> {
         match self.walk.try_lock() {
-            Ok(walk) => walk,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => py.detach(|| self.walk.lock().unwrap_or_else(PoisonError::into_inner)),
+            Ok(walk) => Ok(walk),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) if self.user.get() == this_thread() => Err(Unavailable::Nested),
+            Err(TryLockError::WouldBlock) => Ok(py.detach(|| self.walk.lock().unwrap_or_else(PoisonError::into_inner))),
         }
     }
 
-    /// Uses the walk, still attached; `None` once the request is over. `work` must not call Python.
-    pub(super) fn with<R>(&self, py: Attached, work: impl FnOnce(&mut Walk) -> R) -> Option<R> {
-        self.lock(py).as_mut().map(work)
+    /// Uses the walk, still attached. `work` must not call Python.
+    pub(super) fn with<R>(&self, py: Attached, work: impl FnOnce(&mut Walk) -> R) -> Result<R, Unavailable> {
+        self.lock(py)?.as_mut().map(work).ok_or(Unavailable::Over)
     }
 
     /// Uses the walk without the GIL, for what may wait for the client.
-    pub(super) fn detached<R>(&self, py: Attached, work: impl FnOnce(&mut Walk) -> R) -> Option<R> {
-        let mut walk = self.lock(py);
-        let walk = walk.as_mut()?;
-        Some(py.detach(|| work(walk)))
+    pub(super) fn detached<R>(&self, py: Attached, work: impl FnOnce(&mut Walk) -> R) -> Result<R, Unavailable> {
+        let mut walk = self.lock(py)?;
+        let walk = walk.as_mut().ok_or(Unavailable::Over)?;
+        self.user.set(this_thread());
+        let result = py.detach(|| work(walk));
+        self.user.set(0);
+        Ok(result)
     }
 
     /// Whether the request still runs.
@@ -104,10 +140,11 @@ impl Active {
 
     /// Ends the request: nothing of it can be reached from Python any more. Gives what was.
     pub(super) fn end(&self, py: Attached) -> Option<Walk> {
-        let walk = self.lock(py).take();
-        // `errors` refers to the request, which refers back.
-        let errors = self.errors.borrow_mut().take();
-        drop(errors);
+        self.log.set(None);
+        let walk = self.lock(py).ok().and_then(|mut walk| walk.take());
+        // `errors` refers to the request, which refers back; so may what is deferred too late.
+        let (errors, deferred) = (self.errors.borrow_mut().take(), self.deferred.take());
+        drop((errors, deferred));
         walk
     }
 
@@ -116,10 +153,24 @@ impl Active {
         *self.errors.borrow_mut() = Some(errors);
     }
 
-    pub(super) fn log(&self, py: Attached, level: Level, line: &[u8]) -> Option<()> {
+    /// Logs a line, whoever is using the walk; `None` if the request is over.
+    pub(super) fn log(&self, _py: Attached, level: Level, line: &[u8]) -> Option<()> {
         // httpd's log is a file or a pipe to a local program; it is not worth two switches of the GIL.
-        self.with(py, |walk| walk.exchange.log(level, line))
+        self.log.get().map(|log| log.log(level, line))
     }
+
+    /// Whether lines of a level are written; `None` if the request is over.
+    pub(super) fn is_logged(&self, _py: Attached, level: Level) -> Option<bool> {
+        self.log.get().map(|log| log.is_logged(level))
+    }
+}
+
+/// A number of the calling thread that no other living thread has.
+fn this_thread() -> usize {
+    thread_local! {
+        static PLACE: u8 = const { 0 };
+    }
+    PLACE.with(|place| std::ptr::from_ref(place).addr())
 }
 
 /// Carries out a call of Python's on a `Request` or an `Input`.
@@ -139,11 +190,6 @@ pub(super) unsafe fn call(
         (active, Attached::assume(active.interpreter))
     };
     guard(py, || function(py, active, arguments))
-}
-
-/// The error of an operation whose request is over.
-pub(super) fn completed(py: Attached, what: &str) -> Raised {
-    py.raise(Class::Runtime, &format!("{what} called after request completed"))
 }
 
 thread_local! {
@@ -167,11 +213,6 @@ impl Drop for Current {
     }
 }
 
-/// Whether the calling thread is inside a request.
-pub(super) fn is_inside() -> bool {
-    !CURRENT.get().is_null()
-}
-
 /// The calling thread's request, if it runs in the interpreter with this state.
 pub(super) fn current(_py: Attached) -> Option<Ref> {
     let request = CURRENT.get();
@@ -192,7 +233,7 @@ pub(super) fn log_to_current(py: Attached, level: Level, line: &[u8]) -> Option<
 
 /// Whether the virtual host of the calling thread's request writes lines of a level.
 pub(super) fn is_logged_by_current(py: Attached, level: Level) -> Option<bool> {
-    with_current(py, |active| active.with(py, |walk| walk.exchange.is_logged(level)))
+    with_current(py, |active| active.is_logged(py, level))
 }
 
 fn with_current<R>(py: Attached, work: impl FnOnce(&Active) -> Option<R>) -> Option<R> {

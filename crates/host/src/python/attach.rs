@@ -1,8 +1,9 @@
 //! Threads and interpreters: one thread state for each pair, made once and kept.
 //!
 //! A state is never shared by two threads, and a thread never makes a second one for an interpreter, so
-//! `threading.local` survives from request to request, and C extensions that use `PyGILState_Ensure`
-//! find the state of the interpreter that the thread entered first.
+//! `threading.local` survives from request to request. The first state of a thread is always the main
+//! interpreter's: up to Python 3.11 `PyGILState_Ensure`, which C extensions call, takes a thread's first
+//! state for good, and the main interpreter is where such extensions are told to run.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -10,7 +11,7 @@ use std::marker::PhantomData;
 use pyo3::ffi;
 
 use super::interpreter::Interpreter;
-use super::process;
+use super::{process, registry};
 
 /// The calling thread holds the GIL, with a thread state of `interpreter`.
 #[derive(Clone, Copy)]
@@ -91,12 +92,22 @@ fn state_of(interpreter: &'static Interpreter) -> *mut ffi::PyThreadState {
         if let Some((_, state)) = states.iter().find(|(known, _)| std::ptr::eq(*known, interpreter)) {
             return *state;
         }
-        // SAFETY: interpreters are never ended; PyThreadState_New needs no GIL (Python/C API, "Low-level API").
-        let state = unsafe { ffi::PyThreadState_New(interpreter.raw()) };
-        assert!(!state.is_null(), "Python cannot allocate a thread state");
+        if states.is_empty()
+            && let Some(main) = registry::main().filter(|main| !std::ptr::eq(*main, interpreter))
+        {
+            states.push((main, new_state(main)));
+        }
+        let state = new_state(interpreter);
         states.push((interpreter, state));
         state
     })
+}
+
+fn new_state(interpreter: &'static Interpreter) -> *mut ffi::PyThreadState {
+    // SAFETY: interpreters are never ended; PyThreadState_New needs no GIL (Python/C API, "Low-level API").
+    let state = unsafe { ffi::PyThreadState_New(interpreter.raw()) };
+    assert!(!state.is_null(), "Python cannot allocate a thread state");
+    state
 }
 
 impl Drop for States {

@@ -12,6 +12,7 @@ use super::active::Active;
 use super::attach::Attached;
 use super::exception::Class;
 use super::object::{Raised, Ref};
+use super::process;
 use super::request_type::raise_send_error;
 use crate::reply::SendError;
 
@@ -85,7 +86,9 @@ fn iterate(py: Attached, active: &Active, result: &Ref) -> Delivery {
         Err(raised) => return Delivery::Raised(raised, "iteration"),
     };
     loop {
-        match py.next(&iterator) {
+        let next = py.next(&iterator);
+        leave_if_forked(py, active, next.is_err());
+        match next {
             Ok(Some(item)) => {
                 if let Err(delivery) = send_block(py, active, &item, false) {
                     return delivery;
@@ -133,7 +136,7 @@ fn send_file(py: Attached, active: &Active, result: &Ref) -> Result<bool, Delive
     }
     let range = py.call(&support.file_range, [result]).map_err(raised)?;
     let Some((file, offset, length)) = file_range(py, &range).map_err(raised)? else { return Ok(false) };
-    let declared = active.with(py, |walk| walk.reply.declared_length()).flatten();
+    let declared = active.with(py, |walk| walk.reply.declared_length()).ok().flatten();
     // More was declared than the file has: sent by pieces, so that the response is seen to be short.
     if declared.is_some_and(|declared| declared > length) {
         return Ok(false);
@@ -171,18 +174,18 @@ fn end(py: Attached, active: &Active) -> Outcome {
         (ended, walk.reply.missing())
     });
     match ended {
-        None => Outcome::Incomplete,
-        Some((Ok(Outcome::Incomplete), missing)) => {
+        Err(_) => Outcome::Incomplete,
+        Ok((Ok(Outcome::Incomplete), missing)) => {
             active.log(py, Level::Error, short_text(missing).as_bytes());
             Outcome::Incomplete
         }
-        Some((Ok(outcome), _)) => outcome,
-        Some((Err(SendError::NoHead), _)) => {
+        Ok((Ok(outcome), _)) => outcome,
+        Ok((Err(SendError::NoHead), _)) => {
             let raised = raise_send_error(py, &SendError::NoHead);
             fail(py, active, raised, "iteration")
         }
-        Some((Err(SendError::Write(WriteError::ClientGone)), _)) => Outcome::Complete,
-        Some((Err(SendError::Write(error)), _)) => {
+        Ok((Err(SendError::Write(WriteError::ClientGone)), _)) => Outcome::Complete,
+        Ok((Err(SendError::Write(error)), _)) => {
             active.log(py, Level::Info, undelivered_text(&error).as_bytes());
             Outcome::Incomplete
         }
@@ -206,8 +209,37 @@ fn close(py: Attached, active: &Active, result: &Ref) {
             Err(raised)
         }
     };
+    leave_if_forked(py, active, closed.is_err());
     if let Err(raised) = closed {
         report(py, raised, "close");
+    }
+}
+
+/// Ends a process that the application forked and that has come back from the application: it is no
+/// child of httpd's, and the request is its parent's to answer.
+///
+/// The exit status is that of a program which ends the same way: 0, or the code of a SystemExit, or 1.
+pub(super) fn leave_if_forked(py: Attached, active: &Active, has_raised: bool) {
+    if !process::is_forked() {
+        return;
+    }
+    let status = if has_raised { exit_status(py) } else { 0 };
+    let line = format!(
+        "WSGI0309: a process that the application forked has come back from it; ending that process (exit status {status})"
+    );
+    active.log(py, Level::Error, line.as_bytes());
+    // SAFETY: _exit ends the process without running anything of httpd's, which is the parent's.
+    unsafe { libc::_exit(status) }
+}
+
+fn exit_status(py: Attached) -> i32 {
+    let exception = py.take_exception(Raised);
+    let code = py.interned(c"code").and_then(|code| py.attribute(&exception, &code));
+    match code {
+        Ok(code) if code.as_ptr() == py.none().as_ptr() => 0,
+        Ok(code) => py.as_long(&code).map_or(1, |status| status as i32 & 0xff),
+        // Not a SystemExit.
+        Err(Raised) => 1,
     }
 }
 

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use gateway::embedded::{
     ABI, Bytes, ExchangeTable, FAULT_ANSWERED, FAULT_CLIENT_GONE, FAULT_REFUSED, FAULT_TIMED_OUT, Fault, HostTable,
-    ProcessTable,
+    LogTable, ProcessTable, Served,
 };
-use gateway::{Exchange, Flow, Level, Outcome, ReadError, WriteError};
+use gateway::{Exchange, Flow, Level, Outcome, ReadError, RequestLog, WriteError};
 
 use super::process::{self, Stage};
-use super::{active, registry, script, serve as walk};
+use super::{registry, script, serve as walk};
 
 static TABLE: HostTable = HostTable { abi: ABI, prepare, wait_ready, ended, serve, import_script, stop };
 
@@ -60,11 +60,12 @@ unsafe extern "C" fn ended() {
     process::advance(Stage::Ended);
 }
 
-unsafe extern "C" fn serve(table: *const ExchangeTable, context: *mut c_void, head: Bytes) -> c_int {
-    // SAFETY: the module passes a static table, and context and head for the length of the call.
+unsafe extern "C" fn serve(request: Served, head: Bytes) -> c_int {
+    // SAFETY: the module passes static tables, and contexts and head for the length of the call.
     let outcome = catch_unwind(AssertUnwindSafe(|| unsafe {
-        let mut exchange = ModuleExchange { table: &*table, context };
-        walk::serve(&mut exchange, slice(head))
+        let mut exchange = ModuleExchange { table: &*request.exchange, context: request.exchange_context };
+        let log = ModuleLog { table: &*request.log, context: request.log_context };
+        walk::serve(&mut exchange, &log, slice(head))
     }));
     // After a panic nobody knows how much was sent; the module finds out whether anything was.
     outcome.unwrap_or(Outcome::Incomplete).to_number()
@@ -89,7 +90,7 @@ unsafe extern "C" fn import_script(path: Bytes, application_group: Bytes) -> c_i
 unsafe extern "C" fn stop(limit_ms: u64) -> c_int {
     // prefork ends a busy child from a signal handler, on the very thread that is inside a request:
     // there is nothing to wait for then, and no lock that may be taken.
-    if active::is_inside() {
+    if process::is_inside() {
         return 1;
     }
     let stopped = catch_unwind(|| {
@@ -133,8 +134,7 @@ fn bytes(slice: &[u8]) -> Bytes {
 }
 
 // SAFETY (of every call below): the table's functions take what embedded.rs says; context is the one
-// that came with the table, in use only during `serve`, and one call at a time (`&mut self`, and
-// `is_logged`, which only reads, under the same lock).
+// that came with the table, in use only during `serve`, and one call at a time (`&mut self`).
 impl Exchange for ModuleExchange<'_> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, ReadError> {
         let mut fault = Self::fault();
@@ -175,18 +175,26 @@ impl Exchange for ModuleExchange<'_> {
         written(result, &fault)
     }
 
-    fn is_logged(&self, level: Level) -> bool {
-        // SAFETY: see above.
-        unsafe { (self.table.is_logged)(self.context, level as c_int) != 0 }
-    }
-
-    fn log(&mut self, level: Level, line: &[u8]) {
-        // SAFETY: see above.
-        unsafe { (self.table.log)(self.context, level as c_int, bytes(line)) }
-    }
-
     fn is_client_gone(&mut self) -> bool {
         // SAFETY: see above.
         unsafe { (self.table.is_client_gone)(self.context) != 0 }
+    }
+}
+
+/// A request's log that the module writes.
+struct ModuleLog<'a> {
+    table: &'a LogTable,
+    context: *const c_void,
+}
+
+impl RequestLog for ModuleLog<'_> {
+    fn is_logged(&self, level: Level) -> bool {
+        // SAFETY: the context came with the table and is only read; used during `serve`.
+        unsafe { (self.table.is_logged)(self.context, level as c_int) != 0 }
+    }
+
+    fn log(&self, level: Level, line: &[u8]) {
+        // SAFETY: as above; the line outlives the call.
+        unsafe { (self.table.log)(self.context, level as c_int, bytes(line)) }
     }
 }

@@ -18,12 +18,10 @@ use super::object::{Raised, Ref};
 pub(super) fn build(py: Attached, head: &RequestHead<'_>) -> Result<Ref, Raised> {
     let interpreter = py.interpreter();
     let shape = shape(head);
-    let copy = {
-        let forms = interpreter.forms.borrow();
-        forms.iter().find(|form| form.shape == shape).map(|form| py.dict_copy(&form.dict))
-    };
-    match copy {
-        Some(environ) => fill(py, head, environ?),
+    // Copied with the borrow over: making a dict may start the collector, which may run anything.
+    let form = interpreter.forms.borrow().iter().find(|form| form.shape == shape).map(|form| form.dict.clone_ref(py));
+    match form {
+        Some(form) => fill(py, head, py.dict_copy(&form)?),
         None => begin(py, head, shape),
     }
 }

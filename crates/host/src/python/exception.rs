@@ -65,19 +65,28 @@ impl Attached {
         }
     }
 
-    /// Sets an exception instance again, as `raise value` does.
+    /// Sets the exception of a `sys.exc_info()` triple again, as `raise` does; TypeError if it is none.
     pub(super) fn raise_again(self, class: &Ref, value: &Ref, traceback: &Ref) -> Raised {
-        let owned = |object: &Ref| {
-            let raw = object.as_ptr();
-            // SAFETY: None is a static object; PyErr_Restore wants null in its place.
-            if raw == unsafe { ffi::Py_None() } { std::ptr::null_mut() } else { object.clone_ref(self).into_ptr() }
-        };
-        // SAFETY: attached; PyErr_Restore takes over three references (or nulls).
-        #[allow(deprecated, reason = "PyErr_SetRaisedException is not in 3.10's stable ABI")]
+        let (class, value, traceback) = (class.as_ptr(), value.as_ptr(), traceback.as_ptr());
+        // SAFETY: attached, live objects, each used only as the type that was checked; PyErr_SetObject and
+        // PyException_SetTraceback take references of their own.
         unsafe {
-            ffi::PyErr_Restore(owned(class), owned(value), owned(traceback));
+            if ffi::PyExceptionInstance_Check(value) != 0 {
+                if ffi::PyTraceBack_Check(traceback) != 0 {
+                    ffi::PyException_SetTraceback(value, traceback);
+                }
+                ffi::PyErr_SetObject(ffi::Py_TYPE(value).cast(), value);
+                return Raised;
+            }
+            if ffi::PyExceptionClass_Check(class) != 0 {
+                ffi::PyErr_SetObject(class, value);
+                return Raised;
+            }
         }
-        Raised
+        self.raise(
+            Class::Type,
+            "start_response() argument 'exc_info' must hold an exception, as sys.exc_info() gives it",
+        )
     }
 
     /// Whether an exception is an OSError.

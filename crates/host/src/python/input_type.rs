@@ -210,7 +210,7 @@ fn size(py: Attached, method: &str, arguments: Arguments<'_>) -> Result<Option<u
 }
 
 fn check(py: Attached, active: &Active, method: &str) -> Result<(), Raised> {
-    active.with(py, |_| ()).ok_or_else(|| completed(py, &format!("{method}() called on wsgi.input")))
+    active.with(py, |_| ()).map_err(|reason| reason.raise(py, &format!("{method}() called on wsgi.input")))
 }
 
 fn run(
@@ -229,14 +229,10 @@ fn run_named(
     read: impl FnOnce(&mut Input, &mut dyn Exchange) -> Result<Vec<u8>, InputError>,
 ) -> Result<Vec<u8>, Raised> {
     match active.detached(py, |walk| read(&mut walk.input, walk.exchange)) {
-        Some(Ok(data)) => Ok(data),
-        Some(Err(error)) => Err(py.raise(Class::Os, &error_text(&error))),
-        None => Err(completed(py, attempt)),
+        Ok(Ok(data)) => Ok(data),
+        Ok(Err(error)) => Err(py.raise(Class::Os, &error_text(&error))),
+        Err(reason) => Err(reason.raise(py, attempt)),
     }
-}
-
-fn completed(py: Attached, attempt: &str) -> Raised {
-    py.raise(Class::Runtime, &format!("{attempt} after request completed"))
 }
 
 fn error_text(error: &InputError) -> String {

@@ -167,8 +167,9 @@ pub(super) unsafe fn new_type(
     size: c_int,
     slots: *mut ffi::PyType_Slot,
 ) -> Result<Ref, Raised> {
-    // Not for Python to make instances of, and no subclass: both could hold no value.
-    let flags = ffi::Py_TPFLAGS_DEFAULT;
+    // Py_TPFLAGS_DISALLOW_INSTANTIATION and Py_TPFLAGS_IMMUTABLETYPE (object.h, 3.10): an instance that
+    // Python made would hold no value, and a changed type would serve every later request.
+    let flags = ffi::Py_TPFLAGS_DEFAULT | 1 << 7 | 1 << 8;
     let mut spec = ffi::PyType_Spec { name: name.as_ptr(), basicsize: size, itemsize: 0, flags: flags as _, slots };
     // SAFETY: attached (module initialisation); the spec is copied.
     unsafe { Ref::owned(ffi::PyType_FromModuleAndSpec(module, &mut spec, std::ptr::null_mut())) }

@@ -200,13 +200,12 @@ fn interpreters_exit(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Rai
     Ok(py.none())
 }
 
-fn done(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+fn done(_py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
     process::advance(Stage::Done);
     // Python is not finalised: threads that the application left behind would die in the middle of C
-    // code. The process ends around this one.
-    py.detach(|| {
-        loop {
-            std::thread::sleep(Duration::from_secs(3600));
-        }
-    })
+    // code. The process ends around this one, which keeps the GIL, so that none of them calls into httpd
+    // while it takes itself apart.
+    loop {
+        std::thread::sleep(Duration::from_secs(3600));
+    }
 }

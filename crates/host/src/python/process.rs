@@ -1,6 +1,7 @@
 //! What is true for the whole process: the functions and settings it was given, how far its life has
 //! got, how many requests are inside.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
@@ -13,6 +14,7 @@ use super::attach::Attached;
 
 static TABLE: OnceLock<ProcessTable> = OnceLock::new();
 static SETTINGS: OnceLock<Vec<u8>> = OnceLock::new();
+static IS_FORKED: AtomicBool = AtomicBool::new(false);
 static IS_CLOSING: AtomicBool = AtomicBool::new(false);
 static REQUESTS: AtomicUsize = AtomicUsize::new(0);
 static LIFE: Life =
@@ -54,7 +56,20 @@ impl Life {
 
 /// Keeps what the process is given at its start; false if it was given before.
 pub(super) fn prepare(table: ProcessTable, settings: Vec<u8>) -> bool {
+    // SAFETY: the handler is a static function of a library that is never unloaded, and does what a child
+    // of a process with threads may do: it sets a flag (pthread_atfork(3)).
+    unsafe { libc::pthread_atfork(None, None, Some(note_fork)) };
     TABLE.set(table).is_ok() && SETTINGS.set(settings).is_ok()
+}
+
+unsafe extern "C" fn note_fork() {
+    IS_FORKED.store(true, Ordering::Relaxed);
+}
+
+/// Whether this is a process that the application has forked: not httpd's child, and no request is its to
+/// answer.
+pub(super) fn is_forked() -> bool {
+    IS_FORKED.load(Ordering::Relaxed)
 }
 
 /// The settings block; empty if there is none.
@@ -124,20 +139,33 @@ pub(super) fn is_closing() -> bool {
     IS_CLOSING.load(Ordering::SeqCst)
 }
 
+thread_local! {
+    static IS_INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the calling thread is serving a request.
+pub(super) fn is_inside() -> bool {
+    IS_INSIDE.get()
+}
+
 /// A request inside the host, counted; `None` if the process is ending.
-pub(super) struct Inside;
+pub(super) struct Inside {
+    /// Whether this thread was inside another one: a sub-request's handler runs in its outer's output.
+    was_inside: bool,
+}
 
 impl Inside {
     pub(super) fn enter() -> Option<Inside> {
         REQUESTS.fetch_add(1, Ordering::SeqCst);
         // Counted first and asked after, so close() either sees this request or is seen by it.
-        let inside = Inside;
+        let inside = Inside { was_inside: IS_INSIDE.replace(true) };
         (!is_closing()).then_some(inside)
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
+        IS_INSIDE.set(self.was_inside);
         REQUESTS.fetch_sub(1, Ordering::SeqCst);
     }
 }

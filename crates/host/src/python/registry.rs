@@ -50,6 +50,11 @@ pub(super) fn register(interpreter: &'static Interpreter) {
     }
 }
 
+/// The main interpreter, once it has registered.
+pub(super) fn main() -> Option<&'static Interpreter> {
+    MAIN.get().copied()
+}
+
 /// The interpreter of an application group; "" is the main one. Not attached.
 pub(super) fn obtain(group: &[u8]) -> Result<&'static Interpreter, NoInterpreter> {
     let main = *MAIN.get().ok_or(NoInterpreter::NotRunning)?;
@@ -112,7 +117,10 @@ fn create(_py: Attached, group: &[u8]) -> Option<&'static Interpreter> {
             let py = Attached::assume_unregistered();
             match set_up(py, group) {
                 Ok(()) => created = REGISTERED.take(),
-                Err(raised) => report(py, raised, &name),
+                Err(raised) => {
+                    REGISTERED.take();
+                    report(py, raised, &name);
+                }
             }
             match created {
                 // The main thread keeps it for good: Python 3.11 cannot make a state for an interpreter

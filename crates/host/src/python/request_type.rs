@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gateway::{Level, WriteError};
 use pyo3::ffi;
 
-use super::active::{self, Active, completed};
+use super::active::{self, Active, Unavailable};
 use super::attach::Attached;
 use super::exception::Class;
 use super::instance::{
@@ -114,9 +114,9 @@ fn write(py: Attached, active: &Arc<Active>, arguments: Arguments<'_>) -> Result
         block => walk.reply.send(walk.exchange, block),
     });
     match sent {
-        Some(Ok(())) => Ok(py.none()),
-        Some(Err(error)) => Err(raise_send_error(py, &error)),
-        None => Err(completed(py, "write()")),
+        Ok(Ok(())) => Ok(py.none()),
+        Ok(Err(error)) => Err(raise_send_error(py, &error)),
+        Err(reason) => Err(reason.raise(py, "write() called")),
     }
 }
 
@@ -134,7 +134,7 @@ pub(super) fn raise_send_error(py: Attached, error: &SendError) -> Raised {
 fn log(py: Attached, active: &Arc<Active>, arguments: Arguments<'_>) -> Result<Ref, Raised> {
     let (level, line) = level_and_line(py, arguments)?;
     let line = py.as_bytes(&line).unwrap_or_default();
-    active.log(py, level, line).map(|()| py.none()).ok_or_else(|| completed(py, "log()"))
+    active.log(py, level, line).map(|()| py.none()).ok_or_else(|| Unavailable::Over.raise(py, "log() called"))
 }
 
 /// The arguments of a `log()`: httpd's level number, and a line as bytes.
@@ -155,8 +155,8 @@ fn defer(py: Attached, active: &Arc<Active>, arguments: Arguments<'_>) -> Result
     let [callable] = arguments else {
         return Err(py.raise(Class::Type, "defer() takes one callable"));
     };
-    if active.with(py, |_| ()).is_none() {
-        return Err(completed(py, "defer()"));
+    if !active.is_running() {
+        return Err(Unavailable::Over.raise(py, "defer() called"));
     }
     // SAFETY: as above.
     active.defer(unsafe { Ref::borrowed(*callable) });

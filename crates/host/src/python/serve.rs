@@ -4,12 +4,12 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use gateway::{Exchange, Key, Level, Outcome, WriteError};
+use gateway::{Exchange, Key, Level, Outcome, RequestLog, WriteError};
 use wire::{RequestHead, flags};
 
 use super::active::{Active, Current, Walk};
 use super::attach::{Attached, attach};
-use super::delivery::{Answer, fail, respond, short_text, undelivered_text};
+use super::delivery::{Answer, fail, leave_if_forked, respond, short_text, undelivered_text};
 use super::object::{Raised, Ref};
 use super::process::Inside;
 use super::registry::{self, NoInterpreter};
@@ -19,27 +19,26 @@ use crate::input::Input;
 use crate::reply::{Reply, SendError};
 
 /// Serves one exchange on the calling thread, which is attached to no interpreter.
-pub(super) fn serve(exchange: &mut dyn Exchange, head: &[u8]) -> Outcome {
+pub(super) fn serve(exchange: &mut dyn Exchange, log: &dyn RequestLog, head: &[u8]) -> Outcome {
     let Some(_inside) = Inside::enter() else {
-        exchange.log(Level::Info, b"the process is ending and takes no more requests; answering 503");
+        log.log(Level::Info, b"the process is ending and takes no more requests; answering 503");
         return Outcome::Status(503);
     };
     let head = match RequestHead::parse(head) {
         Ok(head) => head,
         Err(error) => {
-            exchange
-                .log(Level::Critical, format!("WSGI0300: malformed request head: {error}; answering 500").as_bytes());
+            log.log(Level::Critical, format!("WSGI0300: malformed request head: {error}; answering 500").as_bytes());
             return Outcome::Status(500);
         }
     };
     let group = head.get(Key::ModWsgiApplicationGroup).unwrap_or_default();
     let interpreter = match registry::obtain(group) {
         Ok(interpreter) => interpreter,
-        Err(reason) => return refuse(exchange, group, reason),
+        Err(reason) => return refuse(log, group, reason),
     };
-    match attach(interpreter, |py| walk(py, exchange, &head)) {
+    match attach(interpreter, |py| walk(py, exchange, log, &head)) {
         Left::Ended(outcome) => outcome,
-        Left::ToSend(walk, block) => send_whole(walk, &block),
+        Left::ToSend(walk, block) => send_whole(walk, log, &block),
     }
 }
 
@@ -50,18 +49,18 @@ enum Left {
     ToSend(Walk, Vec<u8>),
 }
 
-fn send_whole(mut walk: Walk, block: &[u8]) -> Outcome {
+fn send_whole(mut walk: Walk, log: &dyn RequestLog, block: &[u8]) -> Outcome {
     let Walk { exchange, reply, .. } = &mut walk;
     let ended = reply.send_whole(*exchange, block).and_then(|()| reply.end(*exchange));
     match ended {
         Ok(Outcome::Incomplete) => {
-            exchange.log(Level::Error, short_text(reply.missing()).as_bytes());
+            log.log(Level::Error, short_text(reply.missing()).as_bytes());
             Outcome::Incomplete
         }
         Ok(outcome) => outcome,
         Err(SendError::Write(WriteError::ClientGone)) => Outcome::Complete,
         Err(SendError::Write(error)) => {
-            exchange.log(Level::Info, undelivered_text(&error).as_bytes());
+            log.log(Level::Info, undelivered_text(&error).as_bytes());
             Outcome::Incomplete
         }
         // Checked while the exception could still be raised.
@@ -69,7 +68,7 @@ fn send_whole(mut walk: Walk, block: &[u8]) -> Outcome {
     }
 }
 
-fn refuse(exchange: &mut dyn Exchange, group: &[u8], reason: NoInterpreter) -> Outcome {
+fn refuse(log: &dyn RequestLog, group: &[u8], reason: NoInterpreter) -> Outcome {
     let name = String::from_utf8_lossy(group);
     let (status, text) = match reason {
         NoInterpreter::NotRunning => (500, "WSGI0210: Python does not run in this process; answering 500".to_owned()),
@@ -86,18 +85,20 @@ fn refuse(exchange: &mut dyn Exchange, group: &[u8], reason: NoInterpreter) -> O
             ),
         ),
     };
-    exchange.log(Level::Error, text.as_bytes());
+    log.log(Level::Error, text.as_bytes());
     Outcome::Status(status)
 }
 
-fn walk(py: Attached, exchange: &mut dyn Exchange, head: &RequestHead<'_>) -> Left {
+fn walk(py: Attached, exchange: &mut dyn Exchange, log: &dyn RequestLog, head: &RequestHead<'_>) -> Left {
     // SAFETY: only the lifetime is stretched. The reference goes into `active` and is taken out by
     // `active.end()` below, also when this function unwinds (End), which waits for any thread that is
     // using it; what is given back is used up in `serve`, inside the exchange's life.
     let exchange: &'static mut dyn Exchange = unsafe { std::mem::transmute(exchange) };
+    // SAFETY: as for the exchange: `active.end()` forgets it, under the GIL, under which alone it is used.
+    let log: &'static dyn RequestLog = unsafe { std::mem::transmute(log) };
     let script = script_path(head);
     let reply = Reply::new(head.facts().has(flags::HEAD));
-    let active = Active::new(py.interpreter(), script, Walk { exchange, reply, input: Input::default() });
+    let active = Active::new(py.interpreter(), script, log, Walk { exchange, reply, input: Input::default() });
     let _end = End { py, active: &active };
     match request_type::new(py, &active) {
         Ok(request) => {
@@ -150,6 +151,7 @@ fn run(py: Attached, active: &Arc<Active>, request: &Ref, head: &RequestHead<'_>
         Err(NoApplication(status)) => return Answer::Outcome(Outcome::Status(status)),
     };
     let result = call(py, active, request, &errors, head, &application);
+    leave_if_forked(py, active, result.is_err());
     match result {
         Ok(result) => respond(py, active, &result),
         Err(raised) => Answer::Outcome(fail(py, active, raised, "application")),

@@ -4,7 +4,7 @@ use gateway::response::{check_header, is_hop_by_hop, parse_content_length, parse
 use pyo3::ffi;
 use wire::ResponseWriter;
 
-use super::active::{Active, completed};
+use super::active::{Active, Unavailable};
 use super::attach::Attached;
 use super::exception::Class;
 use super::object::{Raised, Ref};
@@ -16,9 +16,8 @@ use super::object::{Raised, Ref};
 ///
 /// Source: PEP 3333, "The start_response() Callable" and "Error Handling".
 pub(super) fn start_response(py: Attached, active: &Active, arguments: &[*mut ffi::PyObject]) -> Result<(), Raised> {
-    let Some(is_head_sent) = active.with(py, |walk| walk.reply.is_head_sent()) else {
-        return Err(completed(py, "start_response()"));
-    };
+    let raise = |reason: Unavailable| reason.raise(py, "start_response() called");
+    let is_head_sent = active.with(py, |walk| walk.reply.is_head_sent()).map_err(raise)?;
     let (status, headers, exc_info) = match *arguments {
         [status, headers] => (status, headers, None),
         [status, headers, exc_info] => (status, headers, Some(exc_info)),
@@ -38,7 +37,7 @@ pub(super) fn start_response(py: Attached, active: &Active, arguments: &[*mut ff
     check_order(py, is_head_sent, exc_info)?;
     let head = Head::read(py, &status, &headers)?;
     let kept = active.with(py, |walk| walk.reply.set_head(head.block, head.code, head.content_length));
-    kept.ok_or_else(|| completed(py, "start_response()"))
+    kept.map_err(raise)
 }
 
 fn wrong_count(py: Attached, count: usize) -> Raised {
@@ -46,11 +45,13 @@ fn wrong_count(py: Attached, count: usize) -> Raised {
     py.raise(Class::Type, &format!("start_response() takes at {least_or_most} {limit} arguments ({count} given)"))
 }
 
+const CALLED_AGAIN: &str = "start_response() called more than once without exc_info";
+
 /// After the head was sent, the only use of a call is to raise the application's own exception.
 fn check_order(py: Attached, is_head_sent: bool, exc_info: Option<Ref>) -> Result<(), Raised> {
     let Some(exc_info) = exc_info else {
         if is_head_sent {
-            return Err(py.raise(Class::Runtime, "start_response() called more than once without exc_info"));
+            return Err(py.raise(Class::Runtime, CALLED_AGAIN));
         }
         return Ok(());
     };
@@ -63,7 +64,14 @@ fn check_order(py: Attached, is_head_sent: bool, exc_info: Option<Ref>) -> Resul
     let Some([class, value, traceback]) = items else {
         return Err(py.raise(Class::Runtime, "start_response() argument 'exc_info' must be a 3-tuple or None"));
     };
-    if is_head_sent { Err(py.raise_again(&class, &value, &traceback)) } else { Ok(()) }
+    // sys.exc_info() outside an except clause: there is no exception.
+    // SAFETY: None is a static object.
+    let is_empty = class.as_ptr() == unsafe { ffi::Py_None() };
+    match (is_head_sent, is_empty) {
+        (false, _) => Ok(()),
+        (true, true) => Err(py.raise(Class::Runtime, CALLED_AGAIN)),
+        (true, false) => Err(py.raise_again(&class, &value, &traceback)),
+    }
 }
 
 /// A response head, checked and written.
