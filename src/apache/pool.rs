@@ -86,6 +86,9 @@ pub(super) unsafe fn optional_bytes<'a>(raw: *const c_char) -> Option<&'a [u8]> 
 /// A pool of a test's own, with APR for real.
 #[cfg(test)]
 pub(super) fn with_pool<R>(test: impl FnOnce(Pool<'_>) -> R) -> R {
+    // APR sets itself up on the first call, which two tests must not make at once.
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock();
     // SAFETY: apr_initialize may be called often; the pool is made here and destroyed after the test.
     unsafe {
         assert_eq!(c::apr_initialize(), 0);
