@@ -33,6 +33,7 @@ say = @printf '\n== %s\n'
 .PHONY: build help setup setup-test venv demo check check-rust check-python test pytest docker-test bench fuzz install uninstall clean
 
 build: ## build the module and its Python host into dist/
+	@command -v cc >/dev/null || { echo 'make: no C compiler. Debian and Ubuntu: apt-get install gcc libc6-dev    Fedora and RHEL: dnf install gcc' >&2; exit 1; }
 	$(say) 'building dist/ (cargo, release)'
 	@PYO3_BUILD_EXTENSION_MODULE=1 $(CARGO) build --release -p mod_wsgi_rs -p wsgi_host
 	@scripts/assemble-dist "$(CARGO_TARGET_DIR)/release" dist

@@ -15,22 +15,97 @@ const CLANG_REMEDY: &str =
     "Debian and Ubuntu: apt-get install libclang-dev    Fedora and RHEL: dnf install clang-devel";
 const CC_REMEDY: &str = "Debian and Ubuntu: apt-get install gcc libc6-dev    Fedora and RHEL: dnf install gcc";
 
-/// What the wrapper uses of httpd, APR and the shim; everything else stays out.
-const FUNCTIONS: &str = "ap_hook_(post_config|child_init|child_stopped|translate_name|handler)\
-    |ap_(check_cmd_context|run_http_scheme|run_generate_log_id|add_version_component|get_brigade|pass_brigade|get_server_name|get_server_name_for_url|get_server_port|get_server_banner\
-    |get_server_built|get_server_description|get_limit_req_body|allow_options|discard_request_body|set_content_type|set_content_length|set_last_modified\
-    |regcomp|regexec|regfree|pregcomp|pregfree|regname|mpm_query|show_mpm|error_log_id|add_common_vars\
-    |bucket_error_create|bucket_eoc_create|parse_strict_length|map_http_request_error|auth_name|auth_type\
-    |document_root|context_prefix|context_document_root|is_initial_req|server_root_relative|state_query\
-    |create_request_pool|log_rid|get_useragent_host|die|exists_config_define|find_token|escape_html2)\
-    |apr_(pool_cleanup_register|pool_cleanup_kill|pool_cleanup_null|pool_userdata_get|pool_userdata_set|palloc|pcalloc|pstrmemdup|pool_create_ex|pool_destroy|pool_initialize\
-    |table_(get|set|setn|add|addn|unset|elts|clear|make)|bucket_(transient|eos|flush|heap|file|pool|immortal)_create\
-    |bucket_file_enable_mmap|brigade_(create|cleanup|destroy|length|partition)|os_file_put|file_dup|file_close|strerror|sockaddr_ip_get|initialize|time_now)\
-    |wsgi_shim_.*";
-const TYPES: &str = "module|request_rec|conn_rec|server_rec|command_rec|cmd_parms|apr_table_entry_t|ap_regex_t|ap_regmatch_t|apr_bucket_brigade|apr_bucket|apr_status_t|core_server_config";
-const VARIABLES: &str = "MODULE_MAGIC_.*|OK|DECLINED|DONE|HTTP_.*|APLOG_.*|OR_.*|RSRC_CONF|ACCESS_CONF|EXEC_ON_READ|GLOBAL_ONLY|NOT_IN_.*|APR_HOOK_.*\
-    |APR_SUCCESS|APR_EOF|APR_EGENERAL|AP_FILTER_ERROR|AP_MPMQ_.*|AP_SQ_.*|AP_REG_.*|AP_MAX_REG_MATCH|OPT_EXECCGI|M_.*|AP_REQ_ACCEPT_PATH_INFO|AP_REQ_REJECT_PATH_INFO\
-    |APR_READ|APR_SENDFILE_ENABLED|APR_FOPEN_.*|AP_MODE_.*|apr_bucket_type_.*|ap_server_root|ap_server_conf|ap_unixd_config|AP_FTYPE_.*|ap_filter_type_.*";
+/// Functions that the wrapper uses of httpd, APR and the shim; no others are let in.
+const FUNCTIONS: &[&str] = &[
+    "ap_add_version_component",
+    "ap_allow_options",
+    "ap_auth_type",
+    "ap_bucket_error_create",
+    "ap_check_cmd_context",
+    "ap_context_document_root",
+    "ap_context_prefix",
+    "ap_document_root",
+    "ap_escape_html2",
+    "ap_exists_config_define",
+    "ap_get_brigade",
+    "ap_get_limit_req_body",
+    "ap_get_server_banner",
+    "ap_get_server_built",
+    "ap_get_server_description",
+    "ap_get_server_name",
+    "ap_get_server_port",
+    "ap_hook_child_init",
+    "ap_hook_handler",
+    "ap_hook_post_config",
+    "ap_hook_translate_name",
+    "ap_mpm_query",
+    "ap_pass_brigade",
+    "ap_regcomp",
+    "ap_regexec",
+    "ap_regfree",
+    "ap_run_generate_log_id",
+    "ap_run_http_scheme",
+    "ap_set_content_length",
+    "ap_set_content_type",
+    "ap_show_mpm",
+    "ap_state_query",
+    "apr_brigade_cleanup",
+    "apr_brigade_create",
+    "apr_bucket_(transient|eos|flush|heap|file|pool|immortal)_create",
+    "apr_bucket_file_enable_mmap",
+    "apr_initialize",
+    "apr_os_file_put",
+    "apr_palloc",
+    "apr_pool_cleanup_null",
+    "apr_pool_cleanup_register",
+    "apr_pool_create_ex",
+    "apr_pool_destroy",
+    "apr_pstrmemdup",
+    "apr_strerror",
+    "apr_table_addn",
+    "apr_table_elts",
+    "apr_table_get",
+    "apr_table_make",
+    "apr_table_set",
+    "wsgi_shim_.*",
+];
+/// Types that it names; what they are made of comes along.
+const TYPES: &[&str] = &[
+    "module",
+    "request_rec",
+    "conn_rec",
+    "server_rec",
+    "command_rec",
+    "cmd_parms",
+    "apr_table_entry_t",
+    "ap_regex_t",
+    "ap_regmatch_t",
+    "apr_bucket_brigade",
+    "apr_bucket",
+    "apr_status_t",
+];
+/// Constants and variables, as patterns.
+const VARIABLES: &[&str] = &[
+    "MODULE_MAGIC_.*",
+    "OK",
+    "DECLINED",
+    "HTTP_.*",
+    "OR_.*",
+    "RSRC_CONF",
+    "ACCESS_CONF",
+    "GLOBAL_ONLY",
+    "APR_HOOK_.*",
+    "AP_FILTER_ERROR",
+    "AP_MPMQ_.*",
+    "AP_SQ_.*",
+    "AP_REG_.*",
+    "OPT_EXECCGI",
+    "AP_REQ_REJECT_PATH_INFO",
+    "APR_READ",
+    "APR_FOPEN_.*",
+    "ap_server_conf",
+    "ap_unixd_config",
+];
 
 fn main() {
     println!("cargo:rerun-if-changed=apache-headers");
@@ -89,18 +164,22 @@ fn write_bindings(out: &Path, flags: &[String]) -> String {
     if !Path::new(include).join("httpd.h").exists() {
         fail(&format!("httpd.h is not in {include}"), HTTPD_REMEDY);
     }
+    // bindgen panics where libclang is missing; the one line below says more than the panic does.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
     let bindings = std::panic::catch_unwind(|| {
         bindgen::Builder::default()
             .header("apache-headers/bindings.h")
             .clang_args(flags)
-            .allowlist_function(FUNCTIONS)
-            .allowlist_type(TYPES)
-            .allowlist_var(VARIABLES)
+            .allowlist_function(FUNCTIONS.join("|"))
+            .allowlist_type(TYPES.join("|"))
+            .allowlist_var(VARIABLES.join("|"))
             .derive_debug(false)
             .generate_comments(false)
             .wrap_unsafe_ops(true)
             .generate()
     });
+    std::panic::set_hook(hook);
     let bindings = match bindings {
         Ok(Ok(bindings)) => bindings.to_string(),
         Ok(Err(err)) => fail(&format!("httpd's headers could not be read: {err}"), HTTPD_REMEDY),

@@ -63,11 +63,11 @@ unsafe extern "C" fn post_config(
     _ptemp: *mut c::apr_pool_t,
     server: *mut c::server_rec,
 ) -> c_int {
-    record::on_post_config(pconf, server, front::startup::post_config)
+    record::on_post_config(pconf, server, front::lifecycle::post_config)
 }
 
 unsafe extern "C" fn child_init(pchild: *mut c::apr_pool_t, server: *mut c::server_rec) {
-    record::on_child_init(pchild, server, front::startup::child_init, front::startup::child_exit);
+    record::on_child_init(pchild, server, front::lifecycle::child_init, front::lifecycle::child_exit);
 }
 
 unsafe extern "C" fn translate_name(request: *mut c::request_rec) -> c_int {

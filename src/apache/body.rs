@@ -1,11 +1,10 @@
 //! The request body, through httpd's input filters.
 
-use std::ffi::CStr;
-
 use gateway::ReadError;
 
 use super::bindings as c;
 use super::request::Request;
+use super::status::status_text;
 
 /// Reads the body of one request, piece by piece, straight from the filters' buckets.
 pub(crate) struct Body<'r> {
@@ -136,11 +135,4 @@ fn read_error(status: c::apr_status_t) -> ReadError {
         (_, true) => ReadError::ClientGone,
         _ => ReadError::Failed(status_text(status)),
     }
-}
-
-/// APR's words for a status.
-pub(super) fn status_text(status: c::apr_status_t) -> String {
-    let mut text = [0; 160];
-    // SAFETY: apr_strerror writes at most the given count, NUL included, and gives back the buffer.
-    unsafe { CStr::from_ptr(c::apr_strerror(status, text.as_mut_ptr(), text.len())) }.to_string_lossy().into_owned()
 }

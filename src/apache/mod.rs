@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code, reason = "the wrapper room; every block names the fact that makes it sound")]
 
+mod ask;
 pub(crate) mod bindings;
 mod body;
 mod callbacks;
@@ -10,6 +11,7 @@ mod command;
 mod config;
 mod hook;
 mod host;
+mod httpd;
 mod log;
 mod output;
 mod pool;
@@ -17,17 +19,20 @@ mod process;
 mod regex;
 mod request;
 mod server;
+mod status;
 mod table;
 
+pub(crate) use ask::ask_as_server_user;
 pub(crate) use body::Body;
 pub(crate) use hook::Answer;
 pub(crate) use host::{Host, PythonFiles, host_file};
+pub(crate) use httpd::{Httpd, announce, banner, is_preliminary_pass};
 pub(crate) use log::{Log, log_line, record_pieces};
 pub(crate) use output::Output;
 pub(crate) use pool::Pool;
-pub(crate) use process::{ask_as_server_user, library_directory, set_variable};
+pub(crate) use process::{library_directory, set_variable};
 pub(crate) use request::{FileKind, Request};
-pub(crate) use server::{Httpd, Server, announce, banner, is_preliminary_pass};
+pub(crate) use server::Server;
 
 /// What the module record is made of.
 pub(crate) mod record {

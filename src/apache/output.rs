@@ -5,8 +5,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use gateway::{Flow, WriteError};
 
 use super::bindings as c;
-use super::body::status_text;
 use super::request::Request;
+use super::status::status_text;
 
 /// Longest last piece that is written before the handler returns, bytes. What fits the socket's buffer
 /// is written without waiting; more could hold the thread for a slow client.

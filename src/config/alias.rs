@@ -42,11 +42,9 @@ pub fn find_alias<'c>(server: &'c ServerWritten, uri: &[u8]) -> Option<Mapped<'c
 }
 
 impl Alias {
-    /// The script to load at start and the application group to load it in (empty: the main
-    /// interpreter), if the line fixes both: literal groups, and a target without `$` groups.
-    #[cfg(test)]
-    pub fn preload(&self) -> Option<(&[u8], &[u8])> {
-        self.preload_groups().map(|(_, application_group)| (self.script(), &**application_group))
+    /// Whether a regular expression maps the URLs.
+    pub fn is_pattern(&self) -> bool {
+        matches!(self.url, Url::Pattern(_))
     }
 
     fn preload_groups(&self) -> Option<(&Text, &Text)> {
@@ -182,8 +180,7 @@ mod tests {
     fn only_an_alias_that_fixes_everything_is_preloaded() {
         let preload = |line: &str| {
             let server = server(&[line]);
-            assert_eq!(server.imports.len(), usize::from(server.aliases[0].preload().is_some()));
-            server.aliases[0].preload().map(|(script, group)| (script.to_vec(), group.to_vec()))
+            server.imports.first().map(|import| (import.script.to_vec(), import.application_group.to_vec()))
         };
         let both = "process-group=%{GLOBAL} application-group=";
         assert_eq!(

@@ -27,6 +27,16 @@ pub fn expand_application_group<'a>(raw: Option<&'a [u8]>, names: &dyn Names) ->
     expand(raw.unwrap_or(b"%{RESOURCE}"), names)
 }
 
+/// Whether clients can make up as many such names as they like: with the host that they ask for, with what
+/// may come from a request's variables, or, where a regular expression maps the URL, with its path.
+pub fn is_open_group(raw: Option<&[u8]>, is_mapped_by_pattern: bool) -> bool {
+    match raw.unwrap_or(b"%{RESOURCE}") {
+        b"%{HOST}" => true,
+        b"%{RESOURCE}" => is_mapped_by_pattern,
+        raw => variable(raw).is_some(),
+    }
+}
+
 /// The process group's name; empty, and unset, is embedded.
 pub fn expand_process_group<'a>(raw: Option<&'a [u8]>, names: &dyn Names) -> Cow<'a, [u8]> {
     expand(raw.unwrap_or_default(), names)
@@ -142,6 +152,16 @@ mod tests {
 
     fn callable(raw: &str, request: &Request) -> String {
         String::from_utf8_lossy(&expand_callable(raw.as_bytes(), request)).into_owned()
+    }
+
+    #[test]
+    fn names_that_clients_choose_are_told_from_those_of_the_configuration() {
+        assert!(is_open_group(Some(b"%{HOST}"), false));
+        assert!(is_open_group(Some(b"%{ENV:X}"), false));
+        assert!(is_open_group(None, true));
+        for closed in [None, Some(&b"%{SERVER}"[..]), Some(b"%{GLOBAL}"), Some(b"shop"), Some(b"%{RESOURCE}")] {
+            assert!(!is_open_group(closed, false));
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod written;
 
 pub use alias::{Alias, find_alias};
 pub use directive::{Arguments, Context, DIRECTIVES, Directive, Place};
-pub use expand::{Names, expand_application_group, expand_process_group};
+pub use expand::{Names, expand_application_group, expand_process_group, is_open_group};
 pub use import::imports;
 pub use matching::Pattern;
 pub use python::PythonSettings;

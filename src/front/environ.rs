@@ -67,7 +67,7 @@ fn facts(request: Request<'_>, target: &Target<'_>) -> Facts {
     let mut set = |on: bool, bit: u32| bits |= if on { bit } else { 0 };
     set(target.settings.script_reloading(), flags::RELOADING);
     set(request.is_head(), flags::HEAD);
-    set(target.settings.enable_sendfile(), flags::SENDFILE);
+    set(target.has_open_group, flags::OPEN_GROUP);
     set(target.settings.ignore_activity(), flags::IGNORE_ACTIVITY);
     Facts { script_mtime_us: request.file_mtime_us(), request_start_us: request.time_us(), flags: bits }
 }

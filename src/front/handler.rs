@@ -22,6 +22,15 @@ pub(crate) fn handle(request: Request<'_>) -> Answer {
     if let Err(status) = check_body(request, &target.settings).and_then(|()| check_group(request, &target)) {
         return Answer::Status(status);
     }
+    log_line!(
+        request,
+        Debug,
+        "{} runs '{}' of {} in application group '{}'",
+        request.uri().escape_ascii(),
+        target.callable.escape_ascii(),
+        request.filename().escape_ascii(),
+        target.application_group.escape_ascii()
+    );
     match environ::write_head(request, &target) {
         Ok(head) => embedded::serve(request, &target, &head),
         Err(err) => {
@@ -46,7 +55,7 @@ fn check_script(request: Request<'_>) -> Result<(), u16> {
     }
     match request.file_kind() {
         FileKind::Missing => {
-            log_line!(request, Error, codes::SCRIPT_MISSING; "Target WSGI script not found or unable to stat: {file}; answering 404");
+            log_line!(request, Error, codes::SCRIPT_MISSING; "Target WSGI script not found or unable to stat: {file}{}; answering 404", request.path_info().escape_ascii());
             return Err(404);
         }
         FileKind::Directory => {
@@ -94,7 +103,7 @@ fn check_body(request: Request<'_>, settings: &Settled<'_>) -> Result<(), u16> {
 fn check_group(request: Request<'_>, target: &Target<'_>) -> Result<(), u16> {
     if !target.process_group.is_empty() {
         let name = target.process_group.escape_ascii();
-        log_line!(request, Error, codes::NO_GROUP; "No WSGI daemon process called '{name}' has been configured; answering 500");
+        log_line!(request, Error, codes::NO_GROUP; "No WSGI daemon process called '{name}' has been configured: this version runs embedded applications only (process-group=%{{GLOBAL}}, or none); answering 500");
         return Err(500);
     }
     let is_restricted = Server::main()

@@ -3,9 +3,9 @@
 pub(crate) mod embedded;
 mod environ;
 pub(crate) mod handler;
+pub(crate) mod lifecycle;
 mod names;
 mod python;
 mod respond;
-pub(crate) mod startup;
 mod target;
 pub(crate) mod translate;

@@ -2,6 +2,7 @@
 
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -161,14 +162,15 @@ fn find(settings: &PythonSettings) -> Result<Found, String> {
     let executable = executable(settings)?;
     let shown = executable.display();
     let question = ["-ISc", QUESTION].map(OsString::from);
-    let output = ask_as_server_user(executable.as_os_str(), &question, ASK_LIMIT)
-        .map_err(|err| format!("{shown} cannot be run as the server's user: {err}"))?;
+    let output = ask_as_server_user(executable.as_os_str(), &question, ASK_LIMIT).map_err(|err| {
+        format!("{shown} cannot be run as the user of httpd's children: {err}{}", closed_directory(&executable))
+    })?;
     if !output.status.success() {
-        let words = String::from_utf8_lossy(&output.stderr);
+        let words = String::from_utf8_lossy(&output.errors);
         let words = words.lines().map(str::trim).filter(|line| !line.is_empty()).take(3).collect::<Vec<_>>().join("; ");
-        return Err(format!("{shown} does not start ({}): {words}", output.status));
+        return Err(format!("{shown} does not start ({}): {words}", output.ending()));
     }
-    let mut lines = output.stdout.split(|&byte| byte == b'\n');
+    let mut lines = output.output.split(|&byte| byte == b'\n');
     let (Some(version), Some(library)) = (lines.next(), lines.next()) else {
         return Err(format!("{shown} is no Python interpreter: it did not say what it is"));
     };
@@ -186,11 +188,34 @@ fn find(settings: &PythonSettings) -> Result<Found, String> {
 fn executable(settings: &PythonSettings) -> Result<PathBuf, String> {
     let Some(home) = &settings.home else { return Ok(PathBuf::from(env!("WSGI_DEFAULT_PYTHON"))) };
     let home = Path::new(OsStr::from_bytes(home));
-    ["bin/python", "bin/python3"]
-        .into_iter()
-        .map(|name| home.join(name))
-        .find(|path| path.exists())
-        .ok_or_else(|| format!("WSGIPythonHome {} has no bin/python; it must be the directory of a virtual environment or of a Python installation (what sys.prefix says)", home.display()))
+    let shown = home.display();
+    if home.is_relative() {
+        return Err(format!("WSGIPythonHome {shown} is no absolute path"));
+    }
+    let candidates = ["bin/python", "bin/python3"].map(|name| home.join(name));
+    if let Some(found) = candidates.iter().find(|path| path.exists()) {
+        return Ok(found.clone());
+    }
+    if let Some((link, target)) = candidates.iter().find_map(|path| Some((path, path.read_link().ok()?))) {
+        let (link, target) = (link.display(), target.display());
+        return Err(format!("{link} is a link to {target}, which is not there: make the virtual environment anew"));
+    }
+    Err(format!(
+        "WSGIPythonHome {shown} has no bin/python; it must be the directory of a virtual environment or of a \
+         Python installation (what sys.prefix says)"
+    ))
+}
+
+/// The first directory on the way to a file that not everybody may enter, as the end of a sentence.
+fn closed_directory(file: &Path) -> String {
+    let mut directories: Vec<&Path> = file.ancestors().skip(1).collect();
+    directories.reverse();
+    let is_closed =
+        |directory: &&&Path| directory.metadata().is_ok_and(|found| found.permissions().mode() & 0o001 == 0);
+    match directories.iter().find(is_closed) {
+        Some(directory) => format!(" ({} is closed to other users: chmod o+x, or another place)", directory.display()),
+        None => String::new(),
+    }
 }
 
 fn check_version(executable: &str, version: &str) -> Result<(), String> {

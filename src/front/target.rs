@@ -7,7 +7,7 @@ use gateway::environ::script_name;
 use super::names::RequestNames;
 use super::translate::{FORCED_TYPE, SCRIPT_HANDLER};
 use crate::apache::{Request, Server};
-use crate::config::{Alias, Settled, expand_application_group, expand_process_group, find_alias};
+use crate::config::{Alias, Settled, expand_application_group, expand_process_group, find_alias, is_open_group};
 
 /// Where a request goes, settled.
 pub(super) struct Target<'r> {
@@ -18,6 +18,8 @@ pub(super) struct Target<'r> {
     pub(super) process_group: Cow<'r, [u8]>,
     /// Empty: the main interpreter.
     pub(super) application_group: Cow<'r, [u8]>,
+    /// Clients can make up such names.
+    pub(super) has_open_group: bool,
     pub(super) callable: Cow<'r, [u8]>,
 }
 
@@ -33,7 +35,8 @@ fn alias(request: Request<'_>) -> Option<&Alias> {
 /// Settles the target of a request that the handler has accepted.
 pub(super) fn resolve(request: Request<'_>) -> Target<'_> {
     let settings = Settled::of(request.server().settings(), request.directory_settings());
-    let settings = match alias(request) {
+    let alias = alias(request);
+    let settings = match alias {
         Some(alias) => settings.mapped_by(alias),
         None => settings,
     };
@@ -47,6 +50,7 @@ pub(super) fn resolve(request: Request<'_>) -> Target<'_> {
         script_name,
         process_group: expand_process_group(settings.process_group(), &names),
         application_group: expand_application_group(settings.application_group(), &names),
+        has_open_group: is_open_group(settings.application_group(), alias.is_some_and(Alias::is_pattern)),
         callable: settings.callable(&names),
     }
 }

@@ -11,12 +11,11 @@ pub mod flags {
     pub const RELOADING: u32 = 1;
     /// The response's body will not reach the client, as the method is HEAD.
     pub const HEAD: u32 = 2;
-    /// Files of `wsgi.file_wrapper` may be handed on as files (`WSGIEnableSendfile`).
-    pub const SENDFILE: u32 = 4;
-    /// The request does not count as activity of its process (`WSGIIgnoreActivity`).
+    /// The application group's name holds something that a client chose (`%{HOST}`, a matched part of the
+    /// URL), so that there is no end to such names.
+    pub const OPEN_GROUP: u32 = 4;
+    /// The request does not count as activity of its process (`WSGIIgnoreActivity`); of interest to workers.
     pub const IGNORE_ACTIVITY: u32 = 8;
-    /// The request announces a body.
-    pub const HAS_BODY: u32 = 16;
 }
 
 /// What the Python half needs to know about a request and the application does not see as text.
@@ -179,7 +178,8 @@ fn read_entry<'a>(reader: &mut Reader<'a>) -> Result<Entry<'a>, Error> {
 mod tests {
     use super::*;
 
-    const FACTS: Facts = Facts { script_mtime_us: -1, request_start_us: 2, flags: flags::HEAD | flags::HAS_BODY };
+    const FACTS: Facts =
+        Facts { script_mtime_us: -1, request_start_us: 2, flags: flags::HEAD | flags::IGNORE_ACTIVITY };
 
     fn head(write: impl FnOnce(&mut RequestWriter<'_>)) -> Vec<u8> {
         let mut buf = b"left over".to_vec();
@@ -227,7 +227,7 @@ mod tests {
         let mut expected = vec![50, 0, 0, 0, 1, 0, 0, 0];
         expected.extend([0xff; 8]);
         expected.extend([2, 0, 0, 0, 0, 0, 0, 0]);
-        expected.extend([18, 0, 0, 0]);
+        expected.extend([10, 0, 0, 0]);
         expected.extend([1, 0, 0, 0, 3, 0, 0, 0, b'G', b'E', b'T']);
         expected.extend([0, 0, 1, 0, 2, 0, 0, 0, b'A', b'b', b'c']);
         assert_eq!(block, expected);
@@ -235,8 +235,8 @@ mod tests {
 
     #[test]
     fn flags_are_told_one_by_one_and_together() {
-        assert!(FACTS.has(flags::HEAD) && FACTS.has(flags::HEAD | flags::HAS_BODY));
-        assert!(!FACTS.has(flags::RELOADING) && !FACTS.has(flags::HEAD | flags::SENDFILE));
+        assert!(FACTS.has(flags::HEAD) && FACTS.has(flags::HEAD | flags::IGNORE_ACTIVITY));
+        assert!(!FACTS.has(flags::RELOADING) && !FACTS.has(flags::HEAD | flags::OPEN_GROUP));
     }
 
     #[test]

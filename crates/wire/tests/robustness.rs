@@ -113,7 +113,7 @@ fn request_head() -> Vec<u8> {
     let facts = Facts {
         script_mtime_us: 1_700_000_000_000_000,
         request_start_us: 1_700_000_001_000_000,
-        flags: flags::RELOADING | flags::SENDFILE,
+        flags: flags::RELOADING | flags::OPEN_GROUP,
     };
     let mut writer = RequestWriter::begin(&mut block, facts);
     writer.known(Key::RequestMethod, b"GET");

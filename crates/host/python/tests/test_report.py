@@ -29,7 +29,7 @@ def test_an_exception_is_logged_with_script_interpreter_and_whole_traceback(host
     reporter.exception(caught(fail), "application")
     assert host.text()[:2] == [
         "WSGI0174: ValueError exception raised processing WSGI script "
-        "'/srv/app.wsgi' for main interpreter in embedded mode.",
+        "'/srv/app.wsgi' for main interpreter in embedded mode: ValueError: boom",
         "Traceback (most recent call last):",
     ]
     assert any("in fail" in text for text in host.text())
@@ -45,11 +45,11 @@ def test_the_stage_is_named(host, request_, reporter, stage, words):
 
 def test_a_sub_interpreter_and_a_daemon_process_are_named(host, request_):
     Reporter("shop", host.values).exception(caught(fail), "application")
-    assert host.text()[0].endswith("for sub-interpreter 'shop' in embedded mode.")
+    assert host.text()[0].endswith("for sub-interpreter 'shop' in embedded mode: ValueError: boom")
     host.reset()
     host.values.update(door="worker", process_group="batch")
     Reporter("", host.values).exception(caught(fail), "application")
-    assert host.text()[0].endswith("for main interpreter of daemon process 'batch'.")
+    assert host.text()[0].endswith("for main interpreter of daemon process 'batch': ValueError: boom")
 
 
 def test_system_exit_is_ignored_aloud(host, request_, reporter):

@@ -39,7 +39,7 @@ class Reporter:
         if isinstance(exception, SystemExit):
             write(f"WSGI0175: {headline}; ignored.", exception)
         else:
-            write(f"WSGI0174: {headline}.", exception)
+            write(f"WSGI0174: {headline}: {cause(exception)}", exception)
 
     def text(self, code, text, level) -> None:
         """Logs `code: text` for the current request; never raises."""

@@ -75,7 +75,7 @@ unsafe extern "C" fn import_script(path: Bytes, application_group: Bytes) -> c_i
     let imported = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: as for serve.
         let (path, group) = unsafe { (slice(path), slice(application_group)) };
-        let Ok(interpreter) = registry::obtain(group) else { return false };
+        let Ok(interpreter) = registry::obtain(group, false) else { return false };
         // A file that cannot be looked at cannot be loaded either, and load() says why.
         let metadata = std::fs::metadata(std::ffi::OsStr::from_bytes(path));
         let mtime_us = metadata.map_or(0, |file| file.mtime() * 1_000_000 + file.mtime_nsec() / 1000);

@@ -12,8 +12,8 @@ use super::interpreter::Interpreter;
 use super::object::{Raised, Ref};
 use super::process;
 
-/// Most sub-interpreters of a process. Each costs megabytes, and names may come from configuration that
-/// lets clients choose (`%{HOST}`).
+/// Most sub-interpreters of a process whose names clients have chosen (`%{HOST}`, say): each costs
+/// megabytes. Those that the configuration names are as many as it names.
 pub(super) const MOST: usize = 64;
 
 static MAIN: OnceLock<&'static Interpreter> = OnceLock::new();
@@ -26,8 +26,10 @@ thread_local! {
 
 /// A group's place: locked while its interpreter is made, so that others of the group wait and nobody
 /// else does.
-#[derive(Default)]
-struct Slot(Mutex<Option<&'static Interpreter>>);
+struct Slot {
+    interpreter: Mutex<Option<&'static Interpreter>>,
+    is_open: bool,
+}
 
 /// Why a group has no interpreter.
 #[derive(Clone, Copy, Debug)]
@@ -55,42 +57,49 @@ pub(super) fn main() -> Option<&'static Interpreter> {
     MAIN.get().copied()
 }
 
-/// The interpreter of an application group; "" is the main one. Not attached.
-pub(super) fn obtain(group: &[u8]) -> Result<&'static Interpreter, NoInterpreter> {
+/// The interpreter of an application group; "" is the main one. `is_open`: a client has chosen the name.
+/// Not attached.
+pub(super) fn obtain(group: &[u8], is_open: bool) -> Result<&'static Interpreter, NoInterpreter> {
     let main = *MAIN.get().ok_or(NoInterpreter::NotRunning)?;
     if group.is_empty() {
         return Ok(main);
     }
-    let slot = slot(group)?;
-    let mut interpreter = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let slot = slot(group, is_open)?;
+    let mut interpreter = slot.interpreter.lock().unwrap_or_else(PoisonError::into_inner);
     if interpreter.is_none() {
         let name = group.to_vec();
         *interpreter = process::on_main_thread(move |py| create(py, &name)).flatten();
     }
-    interpreter.ok_or(NoInterpreter::Failed)
+    interpreter.ok_or_else(|| {
+        // What could not be made takes no place.
+        lock().get_or_insert_default().remove(group);
+        NoInterpreter::Failed
+    })
 }
 
 /// All sub-interpreters.
 pub(super) fn subs() -> Vec<&'static Interpreter> {
     let slots: Vec<Arc<Slot>> = lock().get_or_insert_default().values().cloned().collect();
     // One whose creation is still under way has nothing to end yet.
-    slots.iter().filter_map(|slot| slot.0.try_lock().ok().and_then(|interpreter| *interpreter)).collect()
+    slots.iter().filter_map(|slot| slot.interpreter.try_lock().ok().and_then(|interpreter| *interpreter)).collect()
 }
 
 fn lock() -> std::sync::MutexGuard<'static, Option<HashMap<Vec<u8>, Arc<Slot>>>> {
     SUBS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn slot(group: &[u8]) -> Result<Arc<Slot>, NoInterpreter> {
+fn slot(group: &[u8], is_open: bool) -> Result<Arc<Slot>, NoInterpreter> {
     let mut subs = lock();
     let subs = subs.get_or_insert_default();
     if let Some(slot) = subs.get(group) {
         return Ok(Arc::clone(slot));
     }
-    if subs.len() >= MOST {
+    if is_open && subs.values().filter(|slot| slot.is_open).count() >= MOST {
         return Err(NoInterpreter::TooMany);
     }
-    Ok(Arc::clone(subs.entry(group.to_vec()).or_default()))
+    let slot = Arc::new(Slot { interpreter: Mutex::new(None), is_open });
+    subs.insert(group.to_vec(), Arc::clone(&slot));
+    Ok(slot)
 }
 
 /// Runs `work` on the main thread in an interpreter, with the state that this thread was given when the

@@ -32,7 +32,7 @@ pub(super) fn serve(exchange: &mut dyn Exchange, log: &dyn RequestLog, head: &[u
         }
     };
     let group = head.get(Key::ModWsgiApplicationGroup).unwrap_or_default();
-    let interpreter = match registry::obtain(group) {
+    let interpreter = match registry::obtain(group, head.facts().has(flags::OPEN_GROUP)) {
         Ok(interpreter) => interpreter,
         Err(reason) => return refuse(log, group, reason),
     };
@@ -78,9 +78,8 @@ fn refuse(log: &dyn RequestLog, group: &[u8], reason: NoInterpreter) -> Outcome 
         NoInterpreter::TooMany => (
             503,
             format!(
-                "WSGI0307: application group '{name}' would be the {}th sub-interpreter of this process, and {} is the most; \
-                 give applications a WSGIApplicationGroup that clients cannot choose; answering 503",
-                registry::MOST + 1,
+                "WSGI0307: application group '{name}' has a name that a client chose, and {} such groups have an interpreter \
+                 in this process already; use a WSGIApplicationGroup that clients cannot choose; answering 503",
                 registry::MOST
             ),
         ),
