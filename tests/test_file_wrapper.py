@@ -4,13 +4,16 @@ import pytest
 
 from harness.broken import assert_breaks
 from harness.checklist import both_interpreters, line, ours
-from harness.process import descriptors_of, resident_kib
+from harness.process import descriptors_of, has_mapped, resident_kib
 
 pytestmark = both_interpreters
 
 CONFIG = """
 <LocationMatch "/sendfile">
   WSGIEnableSendfile On
+</LocationMatch>
+<LocationMatch "/no-mmap">
+  EnableMMAP Off
 </LocationMatch>
 """
 
@@ -67,11 +70,33 @@ def test_the_wrapper_is_mod_wsgis_file_wrapper(serve):
 
 
 @line("PY-144")
-@pytest.mark.parametrize("rest", ["", "/sendfile"])
+@pytest.mark.parametrize("rest", ["", "/sendfile", "/no-mmap"])
 @pytest.mark.parametrize("expression", ["file", "file, 1000", "file, blksize=7", "open(file.name, 'rb')"])
 def test_a_regular_file_is_sent_with_its_length(wrapped, rest, expression):
     response = wrapped(expression).get(rest)
     assert (response.header("Content-Length"), response.body) == (str(len(DATA)), DATA)
+
+
+@ours
+@pytest.mark.parametrize("mmap", ["On", "Off"])
+def test_a_file_is_mapped_into_memory_only_where_enable_mmap_allows_it(new_site, interpreter, mmap):
+    # The file must neither fit between httpd and a client that does not read, nor be too large for apr to map.
+    site = new_site(f"EnableMMAP {mmap}\nSendBufferSize 65536\n").start()
+    path = site.root / "mapped.bin"
+    path.write_bytes(DATA * 12)
+    path.chmod(0o644)
+    app = site.script(
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        f"    return environ['wsgi.file_wrapper'](open({str(path)!r}, 'rb'))\n",
+        interpreter,
+    )
+    with site.connect() as connection:
+        connection.send_head("GET", app.url)
+        response = connection.head()
+        first = connection.take(10)
+        assert has_mapped(site.child(), path) == (mmap == "On")
+        assert first + connection.take(int(response.header("Content-Length")) - 10) == DATA * 12
 
 
 @line("PY-145")

@@ -189,6 +189,32 @@ def test_a_body_shorter_than_its_content_length_resets_the_stream(script, client
     assert client.get(other.url).body == b"other"
 
 
+@ours
+def test_a_body_that_is_refused_after_the_first_block_resets_the_stream(script, client, log):
+    app = script(
+        """
+def application(environ, start_response):
+    start_response("200 OK", [])
+    yield b"first"
+    try:
+        environ["wsgi.input"].read()
+    except OSError as error:
+        print("the application got OSError:", error)
+    yield b"second"
+"""
+    )
+    other = script("def application(e, s):\n    s('200 OK', [])\n    return [b'other']\n")
+    log.expect("the application got OSError: ")
+    log.allow("WSGI0119|AH01592|AH00588|[Rr]ead content-length|larger than|AH03073")
+    stream_id = client.open("POST", app.url + "/chunked/limited", end=False)
+    client.wait_for(stream_id, 5)
+    client.send(stream_id, b"x" * 5000, end=True)
+    stream = client.finish(stream_id)
+    assert not stream.ended and stream.reset not in (None, NO_ERROR)
+    assert (stream.status, stream.body) == (200, b"first")
+    assert client.get(other.url).body == b"other"
+
+
 def test_a_body_longer_than_its_content_length_is_cut(script, client):
     app = script(
         "def application(e, s):\n    s('200 OK', [('Content-Length', '5')])\n    return iter([b'123', b'45678'])\n"

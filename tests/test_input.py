@@ -8,7 +8,7 @@ import pytest
 
 from harness.checklist import both_interpreters, line, ours
 from harness.condition import wait_until
-from harness.process import resident_kib
+from harness.process import peak_resident_kib, resident_kib
 
 pytestmark = both_interpreters
 
@@ -162,6 +162,42 @@ def test_100_mb_in_blocks_of_64_kb_arrive_whole_in_bounded_memory(serve, site):
     assert resident_kib(site.child()) - before < 20_000
 
 
+def test_100_mb_in_lines_of_20_kb_arrive_whole_in_bounded_memory(new_site):
+    site = new_site().start()
+
+    def application(environ, start_response):
+        lines = bytes_ = 0
+        while text := environ["wsgi.input"].readline():
+            assert text.endswith(b"\n")
+            lines += 1
+            bytes_ += len(text)
+        start_response("200 OK", [])
+        return [b"%d lines, %d bytes" % (lines, bytes_)]
+
+    app = site.serve(application)
+    assert app.post(b"warm\n").body == b"1 lines, 5 bytes"
+    before = peak_resident_kib(site.child())
+    # No line but the last may end where a piece that httpd hands on does (8000 bytes).
+    block = (b"x" * 20_000 + b"\n") * 50
+    with site.connect() as connection:
+        connection.send_head("POST", app.url, [("Content-Length", str(100 * len(block)))])
+        for _ in range(100):
+            connection.send(block)
+        assert connection.response().body == b"5000 lines, 100005000 bytes"
+    assert peak_resident_kib(site.child()) - before < 60_000
+
+
+@ours
+@pytest.mark.parametrize(
+    "use", ["type(input)()", "type(input).__new__(type(input))", "setattr(type(input), 'read', None)"]
+)
+def test_the_type_of_the_input_can_be_neither_called_nor_changed(reads, site, use):
+    child = site.child()
+    assert reads(use).startswith("'TypeError: ") or reads(use).startswith('"TypeError: ')
+    assert reads("input.read()") == repr(LINES)
+    assert site.child() == child
+
+
 @line("PY-52")
 @pytest.mark.parametrize(
     "call", ["read('x')", "read(1.5)", "read(1, 2)", "read(size=1)", "readline('x')", "readlines('x')"]
@@ -297,6 +333,40 @@ def test_a_malformed_chunk_gets_exactly_one_400(serve, site, log):
         response = connection.response()
         assert response.status == 400
         assert b"[" not in response.body + connection.rest()
+
+
+REFUSED_BODIES = {
+    "too long": b"1388\r\n" + b"x" * 5000 + b"\r\n0\r\n\r\n",
+    "malformed": b"3\r\nabc\r\nthis is no size\r\n",
+}
+
+
+@ours
+@line("PY-60", "PY-61")
+@pytest.mark.parametrize("body", REFUSED_BODIES.values(), ids=REFUSED_BODIES)
+@pytest.mark.parametrize("headers", [[], [("Content-Length", "50")]], ids=["chunked", "with length"])
+def test_a_body_that_is_refused_after_the_first_block_breaks_the_response(script, site, log, headers, body):
+    app = script(
+        f"""
+def application(environ, start_response):
+    start_response("200 OK", {headers!r})
+    yield b"first"
+    try:
+        environ["wsgi.input"].read()
+    except OSError as error:
+        print("the application got OSError:", error)
+    yield b"second"
+"""
+    )
+    log.expect("the application got OSError: ")
+    log.expect("WSGI0119")
+    log.allow("AH01590|AH01592|AH02458|AH00588|[Rr]ead content-length|larger than|chunk")
+    with site.connect() as connection:
+        connection.send_head("POST", app.url + "/chunked/limited", [("Transfer-Encoding", "chunked")])
+        assert connection.head().status == 200
+        assert (connection.take(5) if headers else connection.chunk()) == b"first"
+        connection.send(body)
+        assert connection.rest() == b""
 
 
 def test_both_framings_at_once_are_not_a_way_to_smuggle_a_request(serve, site):

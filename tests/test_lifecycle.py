@@ -309,6 +309,28 @@ def test_an_ordinary_user_can_start_httpd_and_is_who_the_application_runs_as(new
     assert app.get().text == repr((names.pw_uid, names.pw_gid))
 
 
+@ours
+@pytest.mark.parametrize("doing", ["environ['wsgi.input'].read()", "any(iter(int, 1))", "threading.Event().wait()"])
+@pytest.mark.parametrize("mount", ["main", "sub"])
+def test_prefork_stops_at_once_and_quietly_within_a_request(new_site, mount, doing):
+    """The log's watcher fails on WSGI0306, and on httpd's own complaint of a child that does not end."""
+    site = new_site(mpm="prefork").start()
+    app = site.script(
+        "import threading\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])(b'began')\n"
+        f"    {doing}\n"
+        "    return []\n",
+        mount,
+    )
+    with site.connect() as connection:
+        connection.send_head("POST", app.url, [("Content-Length", "1")])
+        connection.head()
+        assert connection.chunk() == b"began"
+        site.stop()
+        assert connection.rest() == b""
+
+
 @line("PY-176")
 def test_the_apache_modules_attributes_say_what_httpd_is(new_site):
     site = new_site().start()

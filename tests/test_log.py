@@ -174,6 +174,35 @@ def test_a_print_of_a_background_thread_has_no_requests_context(run, log):
     assert record.client is None and str(app.path) not in record.message
 
 
+@ours
+def test_a_thread_that_waits_for_the_body_delays_no_line_of_the_log(serve, site, log):
+    def application(environ, start_response):
+        import threading
+        import time
+
+        read = []
+        reading = threading.Thread(target=lambda: read.append(environ["wsgi.input"].read()))
+        reading.start()
+        for number in range(5):
+            time.sleep(0.02)
+            print("while the other thread reads:", number)
+            environ["wsgi.errors"].write("the same\n")
+        print("all is written")
+        reading.join()
+        start_response("200 OK", [])
+        return read
+
+    for expected in ("while the other thread reads: [0-4]$", "the same$", "all is written$"):
+        log.expect(expected)
+    app = serve(application)
+    with site.connect() as connection:
+        connection.send_head("POST", app.url, [("Content-Length", "4")])
+        log.wait_for("all is written")
+        assert len(log.matching("while the other thread reads|the same")) == 10
+        connection.send(b"body")
+        assert connection.response().body == b"body"
+
+
 @line("PY-81")
 def test_prints_of_concurrent_requests_never_share_a_line(script, log):
     app = script(

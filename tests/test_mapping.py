@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.checklist import line
+from harness.checklist import line, ours
 
 CONFIG = """
 WSGIApplicationGroup %{GLOBAL}
@@ -36,6 +36,13 @@ WSGIScriptAliasMatch /middle([0-9]) {apps}/environ.wsgi
 WSGIScriptAliasMatch ^/(adm|fil) {apps}/environ.wsgi/$1
 WSGIScriptAlias /wrong {apps}/environ.wsgi
 Alias /wrong/static {root}/htdocs/static
+WSGIScriptAlias /index {apps}/callables.wsgi application-group=index callable-object=in_its_group
+<Directory {root}/htdocs/indexed>
+  DirectoryIndex /index
+</Directory>
+<Directory {root}/htdocs/fallen>
+  FallbackResource /index
+</Directory>
 RewriteEngine On
 RewriteRule ^/rewritten-pt(.*) /one/from$1 [PT]
 RewriteRule ^/rewritten-file$ {root}/htdocs/static/file.txt
@@ -61,6 +68,8 @@ def files(site):
     static = site.root / "htdocs" / "static"
     static.mkdir()
     (static / "file.txt").write_text("static")
+    for name in ("indexed", "fallen"):
+        (site.root / "htdocs" / name).mkdir()
     for name in ("exec", "typed", "set", "noexec"):
         directory = site.root / "htdocs" / name
         directory.mkdir()
@@ -175,6 +184,12 @@ def test_a_rewritten_url_reaches_the_alias_with_pt_and_a_file_without(site, spli
     assert split("/rewritten-pt/x") == ("/one", "/from/x")
     assert site.get("/rewritten-file").body == b"static"
     assert site.get("/redirected").header("Location").endswith("/one")
+
+
+@ours
+@pytest.mark.parametrize("target", ["/index", "/indexed/", "/fallen/missing"])
+def test_the_options_of_an_alias_hold_however_httpd_comes_to_its_url(site, target):
+    assert site.get(target).body == b"another in index"
 
 
 @line("MAP-16")

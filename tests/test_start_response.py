@@ -193,6 +193,44 @@ def test_exc_info_after_the_head_was_sent_raises_the_original_exception(serve):
     assert (response.status, response.body) == (200, b"sent True")
 
 
+@ours
+@line("PY-100", "PY-101")
+@pytest.mark.parametrize(
+    ("exc_info", "error"),
+    [
+        ("(object, object(), None)", "TypeError: "),
+        ("(object(), None, None)", "TypeError: "),
+        ("(KeyError, KeyError('x'), 'no traceback')", "KeyError: "),
+        ("(1, 2, 3)", "TypeError: "),
+        ("(None, None, None)", "RuntimeError: start_response() called more than once"),
+    ],
+)
+def test_exc_info_of_any_objects_after_the_head_was_sent_raises_an_exception(script, site, exc_info, error):
+    app = script(
+        f"""
+def application(environ, start_response):
+    start_response("200 OK", [])(b"sent, ")
+    try:
+        start_response("500 Oops", [], {exc_info})
+    except Exception as error:
+        return [f"{{type(error).__name__}}: {{error}}".encode()]
+"""
+    )
+    child = site.child()
+    for _ in range(50):
+        assert app.get().text.startswith("sent, " + error)
+    assert site.child() == child
+
+
+@ours
+@pytest.mark.parametrize("use", ["{type}()", "{type}.__new__({type})", "setattr({type}, 'log', None)"])
+def test_the_type_behind_start_response_can_be_neither_called_nor_changed(outcome, site, use):
+    child = site.child()
+    assert outcome(use.format(type="type(start_response.__self__)")).startswith("TypeError: ")
+    assert outcome("start_response('200 OK', [])").startswith("returned ")
+    assert site.child() == child
+
+
 @line("PY-101")
 def test_a_second_call_after_the_head_was_sent_is_refused(serve):
     def application(environ, start_response):

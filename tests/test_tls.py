@@ -35,6 +35,7 @@ def tls(door):
         # Differences between the library mod_ssl was built with and the one it finds are not this test's business.
         "LogLevel ssl:error\n"
         "WSGIScriptAlias /environ {apps}/environ.wsgi application-group=%{GLOBAL}\n"
+        "<Location /environ/off>\n  SetEnv HTTPS off\n</Location>\n"
         "<Location /environ/variables>\n  SSLOptions +StdEnvVars\n</Location>\n",
         modules=("ssl", "socache_shmcb"),
     )
@@ -59,6 +60,10 @@ def values(tls, path):
 def test_the_scheme_is_https_and_https_is_no_key(tls):
     seen = values(tls, "/environ")
     assert (seen["wsgi.url_scheme"], seen["REQUEST_SCHEME"], "HTTPS" in seen) == ("https", "https", False)
+
+
+def test_no_variable_makes_a_tls_connection_a_plain_one(tls):
+    assert values(tls, "/environ/off")["wsgi.url_scheme"] == "https"
 
 
 def test_the_variables_of_mod_ssl_are_there_where_they_are_asked_for(tls):

@@ -1,4 +1,4 @@
-"""Two callables, each of which answers with its name."""
+"""Callables, each of which answers with its name."""
 
 
 def named(text):
@@ -11,3 +11,7 @@ def named(text):
 
 application = named(b"application")
 another = named(b"another")
+
+
+def in_its_group(environ, start_response):
+    return named(f"another in {environ['mod_wsgi.application_group']}".encode())(environ, start_response)

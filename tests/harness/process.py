@@ -46,7 +46,21 @@ def has_connections(port):
 
 def resident_kib(pid):
     """Resident memory in KiB."""
+    return _status_kib(pid, "VmRSS")
+
+
+def peak_resident_kib(pid):
+    """The most that resident memory has ever been, in KiB."""
+    return _status_kib(pid, "VmHWM")
+
+
+def _status_kib(pid, name):
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1])
-    raise AssertionError(f"no VmRSS for process {pid}")
+    raise AssertionError(f"no {name} for process {pid}")
+
+
+def has_mapped(pid, path):
+    """Whether a file is mapped into the process's memory."""
+    return any(line.endswith(f" {path}") for line in Path(f"/proc/{pid}/maps").read_text().splitlines())

@@ -11,6 +11,7 @@ use super::exception::Class;
 use super::instance::{self, Arguments, guard};
 use super::interpreter::Interpreter;
 use super::object::{Raised, Ref};
+use super::process;
 use crate::input::Input;
 use crate::reply::Reply;
 
@@ -43,6 +44,8 @@ pub(super) enum Unavailable {
     /// This very thread is inside one of its reads or writes, below which another request runs
     /// (mod_include): waiting would be for ever.
     Nested,
+    /// This process is one that the application has forked; the client is its parent's.
+    Forked,
 }
 
 impl Unavailable {
@@ -51,6 +54,7 @@ impl Unavailable {
         let when = match self {
             Self::Over => "after request completed",
             Self::Nested => "from within the delivery of its own response",
+            Self::Forked => "in a process that the application has forked",
         };
         py.raise(Class::Runtime, &format!("{called} {when}"))
     }
@@ -93,6 +97,9 @@ impl Active {
 
     /// Uses the walk without the GIL, for what may wait for the client.
     pub(super) fn detached<R>(&self, py: Attached, work: impl FnOnce(&mut Walk) -> R) -> Result<R, Unavailable> {
+        if process::is_forked() {
+            return Err(Unavailable::Forked);
+        }
         let mut walk = self.lock(py)?;
         let walk = walk.as_mut().ok_or(Unavailable::Over)?;
         self.user.set(this_thread());

@@ -91,6 +91,8 @@ unsafe extern "C" fn stop(limit_ms: u64) -> c_int {
     // prefork ends a busy child from a signal handler, on the very thread that is inside a request:
     // there is nothing to wait for then, and no lock that may be taken.
     if process::is_inside() {
+        // exit() goes on to run this thread's destructors, which must not wait for a GIL that it holds.
+        process::refuse_requests();
         return 1;
     }
     let stopped = catch_unwind(|| {

@@ -170,9 +170,14 @@ impl Drop for Inside {
     }
 }
 
+/// Refuses requests from now on. May be called in a signal handler.
+pub(super) fn refuse_requests() {
+    IS_CLOSING.store(true, Ordering::SeqCst);
+}
+
 /// Refuses requests from now on, and waits for those inside; true if none is left.
 pub(super) fn close(limit: Duration) -> bool {
-    IS_CLOSING.store(true, Ordering::SeqCst);
+    refuse_requests();
     let deadline = Instant::now() + limit;
     while REQUESTS.load(Ordering::SeqCst) > 0 {
         if Instant::now() > deadline {

@@ -1,0 +1,99 @@
+"""A request within another one's output: mod_include runs a second application on the same thread."""
+
+import pytest
+
+from harness.checklist import both_interpreters, ours
+
+pytestmark = both_interpreters
+
+HTTPD_MODULES = ("include",)
+
+CONFIG = """
+<LocationMatch "/including">
+  Options +Includes
+  SetOutputFilter INCLUDES
+</LocationMatch>
+"""
+
+INNER = """
+import sys
+
+def application(environ, start_response):
+    environ_, start_response_, write = getattr(sys, "outer", (None, None, None))
+    try:
+        outcome = repr({use})
+    except RuntimeError as error:
+        outcome = "RuntimeError: " + str(error)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [outcome.encode()]
+"""
+
+OUTER = """
+import sys
+
+def application(environ, start_response):
+    write = start_response("200 OK", [("Content-Type", "text/html")])
+    sys.outer = environ, start_response, write
+    page = b'before <!--#include virtual="{url}" --> after'
+    {deliver}
+    print("the outer request goes on")
+"""
+
+DELIVERIES = {"yield": "yield page", "write": "write(page)\n    yield b''"}
+
+
+@pytest.fixture
+def include(script):
+    """Serves a page that includes the outcome of an expression; gives that outcome."""
+
+    def make(use, deliver):
+        inner = script(INNER.format(use=use))
+        outer = script(OUTER.format(url=inner.url, deliver=DELIVERIES[deliver]))
+        with outer.site.connect() as connection:
+            for _ in range(3):
+                response = connection.get(outer.url + "/including")
+                assert response.status == 200
+                assert response.text.startswith("before ") and response.text.endswith(" after")
+        return response.text.removeprefix("before ").removesuffix(" after")
+
+    return make
+
+
+@ours
+@pytest.mark.parametrize("deliver", DELIVERIES)
+@pytest.mark.parametrize(
+    "use", ["environ_['wsgi.errors'].write('from the inner one\\n')", "environ_['wsgi.errors'].flush()"]
+)
+def test_the_outer_requests_log_takes_lines_of_the_inner_one(include, log, use, deliver):
+    if "write" in use:
+        log.expect("from the inner one$", times=3)
+    log.expect("the outer request goes on", times=3)
+    assert not include(use, deliver).startswith("RuntimeError")
+
+
+@ours
+@pytest.mark.parametrize("deliver", DELIVERIES)
+@pytest.mark.parametrize(
+    ("use", "called"),
+    [
+        ("write(b'from the inner one')", "write()"),
+        ("start_response_('200 OK', [])", "start_response()"),
+        ("environ_['wsgi.input'].read()", "read()"),
+    ],
+)
+def test_the_outer_response_can_not_be_used_from_within_its_own_delivery(include, log, use, called, deliver):
+    log.expect("the outer request goes on", times=3)
+    outcome = include(use, deliver)
+    assert outcome.startswith("RuntimeError: " + called)
+    assert outcome.endswith("from within the delivery of its own response")
+
+
+@ours
+@pytest.mark.parametrize("deliver", DELIVERIES)
+@pytest.mark.parametrize("mount", ["main", "sub"])
+def test_an_application_of_any_interpreter_can_be_included(site, script, log, mount, deliver):
+    log.expect("the outer request goes on")
+    inner = site.script(INNER.format(use="environ['mod_wsgi.application_group']"), mount)
+    outer = script(OUTER.format(url=inner.url, deliver=DELIVERIES[deliver]))
+    group = repr("" if mount == "main" else "sub")
+    assert outer.get("/including").text == f"before {group} after"
