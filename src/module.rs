@@ -54,7 +54,8 @@ unsafe extern "C" fn register_hooks(_pool: *mut c::apr_pool_t) {
 
 struct Names<const N: usize>([*const std::ffi::c_char; N]);
 
-// SAFETY: pointers to string constants.
+// SAFETY: nobody writes to a list after it is made, and string constants live as long as the library, which
+// is never unloaded (process::stay_loaded).
 unsafe impl<const N: usize> Sync for Names<N> {}
 
 unsafe extern "C" fn post_config(

@@ -105,7 +105,13 @@ unsafe fn apply_directive(
         };
         match (directive.apply)(&mut place, optional_bytes(argument).unwrap_or(b"")) {
             Ok(()) => std::ptr::null(),
-            Err(refusal) => CStr::as_ptr(pool.copy(refusal.to_string().as_bytes())),
+            Err(refusal) => CStr::as_ptr(pool.copy(with_name(refusal.to_string(), directive).as_bytes())),
         }
     }
+}
+
+/// A refusal's text, in which the directive is named once.
+fn with_name(text: String, directive: &Directive) -> String {
+    let name = directive.name.to_string_lossy();
+    if text.contains(&*name) { text } else { format!("{text} (in {name})") }
 }

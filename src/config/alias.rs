@@ -70,9 +70,12 @@ pub(super) fn script_alias(place: &mut Place<'_>, line: &[u8]) -> Result<(), Ref
 /// `WSGIScriptAliasMatch regex target [options]`
 pub(super) fn script_alias_match(place: &mut Place<'_>, line: &[u8]) -> Result<(), Refusal> {
     add(place, line, "WSGIScriptAliasMatch", |place, source| {
-        (place.compile)(source)
-            .map(Url::Pattern)
-            .ok_or_else(|| Refusal::new(format!("Regular expression could not be compiled: '{}'", shown(source))))
+        (place.compile)(source).map(Url::Pattern).ok_or_else(|| {
+            Refusal::new(format!(
+                "Regular expression could not be compiled: '{}'; accepted are Perl-compatible ones",
+                shown(source)
+            ))
+        })
     })
 }
 
@@ -165,7 +168,10 @@ mod tests {
 
     #[test]
     fn a_malformed_expression_is_refused() {
-        assert_eq!(refusal("WSGIScriptAliasMatch \"(\" /x"), "Regular expression could not be compiled: '('");
+        assert_eq!(
+            refusal("WSGIScriptAliasMatch \"(\" /x"),
+            "Regular expression could not be compiled: '('; accepted are Perl-compatible ones"
+        );
     }
 
     #[test]
