@@ -297,7 +297,7 @@ def test_log_level_knows_the_module(accepts, refuses):
         ("WSGIPythonHashSeed", "abc", "random"),
         ("WSGISwitchInterval", "x", "positive number of seconds"),
         ("WSGIPassAuthorization", "maybe", "Off | On"),
-        ("WSGIPythonOptimize", "abc", ""),
+        ("WSGIPythonOptimize", "abc", "must be a number: 0, 1 or 2"),
     ],
 )
 def test_a_refusal_names_directive_value_and_what_is_accepted(refuses, directive, value, accepted):

@@ -210,7 +210,7 @@ def test_names_in_host_headers_create_64_interpreters_and_no_more_and_the_others
     site = new_site("WSGIScriptAlias /host {apps}/named.wsgi application-group=%{HOST}\n").start()
     main = site.script(COUNT, "main")
     assert main.get().body == b"1"
-    site.log.expect("WSGI0307.*64 is the most.*answering 503", times=6)
+    site.log.expect("WSGI0307.*that a client chose, and 64 such groups.*answering 503", times=6)
 
     def statuses(numbers):
         return [site.get("/host", [("Host", f"{number}.test")]).status for number in numbers]
@@ -220,3 +220,19 @@ def test_names_in_host_headers_create_64_interpreters_and_no_more_and_the_others
     assert statuses([0, 63]) == [200, 200]
     assert main.get().body == b"1"
     assert len(site.log.matching("WSGI0307")) == 6
+
+
+@ours
+@line("IMP-21")
+def test_a_configured_group_is_served_when_clients_have_used_up_theirs(new_site):
+    site = new_site(
+        "WSGIScriptAlias /host {apps}/named.wsgi application-group=%{HOST}\n"
+        "WSGIScriptAlias /configured {apps}/named.wsgi application-group=configured\n"
+        "WSGIScriptAlias /server {apps}/named.wsgi application-group=%{SERVER}\n"
+    ).start()
+    for number in range(64):
+        assert site.get("/host", [("Host", f"{number}.test")]).status == 200
+    site.log.expect("WSGI0307.*that a client chose, and 64 such groups.*answering 503")
+    assert site.get("/host", [("Host", "one-more.test")]).status == 503
+    assert [site.get(path).status for path in ("/configured", "/server")] == [200, 200]
+    assert site.script(COUNT, "sub").get().body == b"1"

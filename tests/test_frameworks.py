@@ -18,6 +18,18 @@ MOUNTS = {"main": "%{GLOBAL}", "sub": "%{RESOURCE}"}
 
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
 LINES = "".join(f"line {number}\n" for number in range(1000))
+# The Django site under the validator. As an alias of its own it is a group of its own under %{RESOURCE}.
+VALIDATED = """
+import os, sys
+from wsgiref.validate import validator
+
+sys.path.insert(0, os.path.dirname(__file__))
+os.environ["DJANGO_SETTINGS_MODULE"] = "django_site.settings"
+
+from django.core.wsgi import get_wsgi_application
+
+application = validator(get_wsgi_application())
+"""
 FRAMEWORKS = ("django", "flask", "bottle", "pyramid")
 
 
@@ -28,10 +40,12 @@ def site(request, door):
     aliases = "".join(
         f"WSGIScriptAlias /{name} {{apps}}/{name}_site.wsgi application-group={group}\n" for name in FRAMEWORKS
     )
+    aliases += f"WSGIScriptAlias /validated {{apps}}/django_validated.wsgi application-group={group}\n"
     aliases = aliases.replace("/django ", "/site ") + "Alias /static {root}/state/static\n"
     environment = {}
     site = Site(door, aliases, environment=environment)
     environment["DJANGO_SITE_STATE"] = str(make_django(site))
+    (site.apps / "django_validated.wsgi").write_text(VALIDATED)
     yield from run(site)
 
 
@@ -167,6 +181,20 @@ def test_an_error_in_a_django_view_gets_its_500_page_and_a_traceback_in_the_log(
     log.expect_traceback("RuntimeError: an error in a view")
     response = site.get("/site/error")
     assert response.status == 500 and "Server Error (500)" in response.text
+
+
+def test_the_validator_has_nothing_to_say_of_django(site):
+    """Its assertions would be exceptions in the error log, and 500."""
+    assert site.get("/validated/hello/x?y=1").text == "Hello, x!"
+    assert site.request("HEAD", "/validated/hello/x").status == 200
+    assert site.get("/validated/admin/login/").status == 200
+    assert site.get("/validated/stream").text == LINES
+    assert site.get("/validated/file").status == 200
+    headers, body = multipart({"note": "a note"}, "file.bin", b"x" * 100_000)
+    assert json.loads(site.request("POST", "/validated/upload", headers, body).body)["note"] == "a note"
+    browser = Browser(site)
+    browser.get("/validated/form")
+    assert browser.post("/validated/form", name="x").status == 302
 
 
 # -- Flask

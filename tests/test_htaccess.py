@@ -11,6 +11,9 @@ CONFIG = """
   Options ExecCGI
   AddHandler wsgi-script .wsgi
 </Directory>
+<Directory {root}/htdocs/auth-config>
+  AllowOverride AuthConfig
+</Directory>
 WSGIApplicationGroup %{GLOBAL}
 WSGIPassAuthorization On
 WSGIScriptAlias /shared {apps}/environ.wsgi
@@ -89,6 +92,20 @@ def test_any_other_directive_is_refused_in_htaccess(htaccess, log, directive):
 def test_a_wrong_value_in_htaccess_gets_500_and_a_log_line(htaccess, log):
     log.expect("WSGIPassAuthorization must be one of: Off | On")
     assert htaccess("WSGIPassAuthorization maybe").status == 500
+
+
+@line("CFG-25")
+@pytest.mark.parametrize("directive", FILE_INFO)
+def test_allow_override_auth_config_lets_no_file_info_directive_in(site, log, directive):
+    directory = site.root / "htdocs" / "auth-config"
+    directory.mkdir(exist_ok=True)
+    (directory / "named.wsgi").write_text(NAMED)
+    file = directory / ".htaccess"
+    file.write_text("")
+    assert site.get("/auth-config/named.wsgi").body == b"application"
+    file.write_text(directive)
+    log.expect(f"{directive.split()[0]} not allowed here")
+    assert site.get("/auth-config/named.wsgi").status == 500
 
 
 # -- merging

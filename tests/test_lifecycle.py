@@ -1,5 +1,6 @@
 """Start, graceful, restart, stop: nothing crashes, atexit runs, threads are joined, nothing is left."""
 
+import contextlib
 import os
 import pwd
 import re
@@ -192,7 +193,7 @@ def test_an_exception_in_an_atexit_function_is_logged_and_the_others_run(new_sit
     site.stop()
     site.log.expect("the other one")
     site.log.expect_traceback("ValueError: at exit")
-    site.log.allow("Exception ignored|Error in atexit|WSGI|function fail")
+    site.log.allow("Exception ignored|Error in atexit|function fail")
 
 
 def test_stop_leaves_no_process_and_no_file_but_logs(new_site):
@@ -224,16 +225,16 @@ def test_the_module_links_no_libpython():
 def test_httpd_x_serves_requests_in_a_single_process(new_site):
     site = new_site()
     app = site.script(HELLO)
-    multiprocess = site.script(
+    multithread = site.script(
         "def application(e, s):\n    s('200 OK', [])\n    return [repr(e['wsgi.multithread']).encode()]\n"
     )
     site.start(single_process=True)
     assert app.get().body == b"hello"
-    assert multiprocess.get().body in (b"True", b"False")
+    assert multithread.get().body == b"True"
     assert not children_of(site.pid())
 
 
-@line("LIF-21")
+@line("LIF-21", "PY-31", "PY-32")
 @pytest.mark.parametrize(
     ("mpm", "multithread", "multiprocess"), [("event", True, False), ("worker", True, False), ("prefork", False, True)]
 )
@@ -255,6 +256,43 @@ def test_each_mpm_serves_with_its_flags(new_site, mpm, multithread, multiprocess
             assert connection.get(app.url).status == 200
     site.graceful()
     assert app.json() == [multithread, multiprocess, False, 0]
+
+
+@line("PY-31", "PY-32")
+@pytest.mark.parametrize("mpm", ["event", "worker"])
+@pytest.mark.parametrize(("threads", "children"), [(1, 1), (1, 2), (2, 2)])
+def test_the_flags_say_how_many_threads_and_children_there_may_be(new_site, mpm, threads, children):
+    site = new_site(
+        f"StartServers 1\nThreadsPerChild {threads}\nServerLimit {children}\n"
+        f"MaxRequestWorkers {threads * children}\n",
+        mpm=mpm,
+    )
+    site.start()
+    app = site.script(
+        "def application(e, s):\n    s('200 OK', [])\n"
+        "    return [repr((e['wsgi.multithread'], e['wsgi.multiprocess'])).encode()]\n"
+    )
+    assert app.get().text == repr((threads > 1, children > 1))
+
+
+@line("LIF-17")
+@pytest.mark.parametrize("mount", ["main", "sub"])
+def test_as_many_requests_run_at_once_as_the_child_has_threads(new_site, mount):
+    """Each request waits within the application until all of them are there, one for each thread."""
+    site = new_site("ThreadsPerChild 6\nMaxRequestWorkers 6\nServerLimit 1\n").start()
+    app = site.script(
+        "import threading\nmeeting = threading.Barrier(6, timeout=10)\n"
+        "def application(e, s):\n    meeting.wait()\n    s('200 OK', [])\n"
+        "    return [str(threading.get_ident()).encode()]\n",
+        mount,
+    )
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(site.connect()) for _ in range(6)]
+        for connection in connections:
+            connection.send_head("GET", app.url)
+        responses = [connection.response() for connection in connections]
+    assert [response.status for response in responses] == [200] * 6
+    assert len({response.body for response in responses}) == 6
 
 
 @line("LIF-21")

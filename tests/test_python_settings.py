@@ -1,11 +1,17 @@
 """The directives that set Python up, and what an application sees of them."""
 
+import contextlib
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from harness.checklist import line, ours
+from harness.condition import wait_until
 from harness.installation import IS_OURS
+from harness.process import is_alive
 
 FLAGS = """
 import json, sys
@@ -221,6 +227,60 @@ def test_a_wrong_python_home_is_one_clear_error_and_other_sites_go_on(new_site, 
         assert site.get("/static.txt").body == b"static"
     assert site.children() == children
     assert len(site.log.matching(r"\] WSGI00(36|01): ")) == 1
+
+
+@pytest.fixture
+def home(tmp_path_factory):
+    """A Python home with nothing in its bin directory."""
+    base = tmp_path_factory.mktemp("home")
+    (base / "bin").mkdir()
+    for directory in (base, base.parent, base.parent.parent):
+        directory.chmod(0o755)
+    return base
+
+
+@ours
+@line("IMP-16")
+@pytest.mark.parametrize(("start", "survives"), [("", False), ("setsid ", True)], ids=["same group", "own session"])
+def test_an_interpreter_that_leaves_a_background_process_does_not_hold_up_the_start(new_site, home, start, survives):
+    """The process holds the interpreter's standard output open. One that stays in the interpreter's group is ended."""
+    pids = home / "pids"
+    pids.touch()
+    pids.chmod(0o666)
+    python = home / "bin" / "python"
+    python.write_text(
+        "#!/bin/sh\n"
+        f"{start}sh -c 'echo $$ >> {pids}; exec sleep 60' &\n"
+        f"while [ ! -s {pids} ]; do :; done\n"
+        "exit 1\n"
+    )
+    python.chmod(0o755)
+    site = new_site("", python_home=home)
+    site.log.expect(f"WSGI0036.*{home}")
+    began = time.monotonic()
+    try:
+        site.start()
+        assert time.monotonic() - began < 10
+        assert len(site.log.matching("WSGI0036")) == 1
+        first = int(pids.read_text().split()[0])
+        if survives:
+            assert is_alive(first)
+        else:
+            wait_until(lambda: not is_alive(first), "the process to be ended", timeout=5)
+    finally:
+        for pid in pids.read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+
+
+@ours
+@line("IMP-16")
+def test_an_interpreter_that_is_a_dangling_link_is_named_with_its_target(new_site, home):
+    link = home / "bin" / "python"
+    link.symlink_to("/nowhere/python3")
+    site = new_site("", python_home=home)
+    site.log.expect(f"WSGI0036.*{link}.*/nowhere/python3")
+    site.start()
 
 
 @line("LIF-18")

@@ -17,8 +17,8 @@ _RECORD = re.compile(
     re.DOTALL,
 )
 _QUIET_LEVELS = {"notice", "info", "debug"} | {f"trace{n}" for n in range(1, 9)}
-# httpd tells of a crashed child at `notice`.
-_CRASH = re.compile(r"exit signal|AH00051|AH00052")
+# httpd tells of a crashed child at `notice`. Only `expect` announces a crash; no `allow`, however wide, excuses one.
+_CRASH = re.compile(r"exit signal|AH00051|AH00052|Segmentation fault|Fatal Python error|panicked at")
 # What an uncaught exception writes after its header line: the traceback, one record a line.
 _TRACEBACK = re.compile(
     r"^(\[script [^\]]*\] )?"
@@ -40,8 +40,12 @@ class Record:
     message: str
 
     @property
+    def is_crash(self):
+        return bool(_CRASH.search(self.text))
+
+    @property
     def is_alarming(self):
-        return self.level not in _QUIET_LEVELS or bool(_CRASH.search(self.text))
+        return self.level not in _QUIET_LEVELS or self.is_crash
 
 
 def _parse(line):
@@ -56,14 +60,21 @@ class ErrorLog:
     def __init__(self, path):
         self.path = path
         self._start = 0
+        self._verified = 0
         self._expected = []
         self._allowed = []
 
     def begin(self):
-        """A new test: forget what was announced, look only at what is written from now on."""
-        self._start = self._size()
+        """A new test: forget what was announced, look only at what is written from now on.
+
+        What was written since the last `verify` is still held to what the test before announced: no line is lost.
+        """
+        late, self._verified = self._read(self._verified)
+        surprises = self._surprises(late)
+        self._start = self._verified
         self._expected = []
         self._allowed = []
+        _fail_on(surprises, "after the test before had ended, or before the first one began")
 
     def expect(self, pattern, times=1):
         """Announces lines that match; the test fails if there are fewer than `times`."""
@@ -86,14 +97,7 @@ class ErrorLog:
 
     def records(self):
         """Complete records since `begin`."""
-        try:
-            with open(self.path, "rb") as file:
-                file.seek(self._start)
-                written = file.read().decode("utf-8", "surrogateescape")
-        except FileNotFoundError:
-            return []
-        complete = written.rpartition("\n")[0]
-        return [_parse(line) for line in complete.split("\n")] if complete else []
+        return self._read(self._start)[0]
 
     def matching(self, pattern):
         return [record for record in self.records() if re.search(pattern, record.text)]
@@ -107,20 +111,40 @@ class ErrorLog:
 
     def verify(self):
         """Fails if an expected line is missing or an alarming one was not announced."""
-        for pattern, times in self._expected:
-            self.wait_for(pattern.pattern, times, timeout=5.0)
-        announced = [pattern for pattern, _ in self._expected] + self._allowed
-        surprises = [
+        try:
+            for pattern, times in self._expected:
+                self.wait_for(pattern.pattern, times, timeout=5.0)
+        finally:
+            records, self._verified = self._read(self._start)
+        _fail_on(self._surprises(records), "in this test")
+
+    def _surprises(self, records):
+        """Texts of the alarming records that nothing announced."""
+        expected = [pattern for pattern, _ in self._expected]
+        return [
             record.text
-            for record in self.records()
-            if record.is_alarming and not any(p.search(record.message) for p in announced)
+            for record in records
+            if record.is_alarming
+            and not any(p.search(record.message) for p in expected + ([] if record.is_crash else self._allowed))
         ]
-        if surprises:
-            raise AssertionError("the error log has lines that the test did not announce:\n" + "\n".join(surprises))
+
+    def _read(self, start):
+        """The complete records from the offset `start`, and the offset behind them."""
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(start)
+                complete = file.read().rpartition(b"\n")
+        except FileNotFoundError:
+            return [], start
+        end = start + len(complete[0] + complete[1])
+        lines = complete[0].decode("utf-8", "surrogateescape").split("\n") if complete[1] else []
+        return [_parse(line) for line in lines], end
 
     def _at_least(self, pattern, count):
         found = self.matching(pattern)
         return found if len(found) >= count else None
 
-    def _size(self):
-        return self.path.stat().st_size if self.path.exists() else 0
+
+def _fail_on(surprises, when):
+    if surprises:
+        raise AssertionError(f"the error log has lines that nothing announced, {when}:\n" + "\n".join(surprises))
