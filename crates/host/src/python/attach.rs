@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use pyo3::ffi;
 
 use super::interpreter::Interpreter;
-use super::{process, registry};
+use super::{process, registry, turn};
 
 /// The calling thread holds the GIL, with a thread state of `interpreter`.
 #[derive(Clone, Copy)]
@@ -47,12 +47,12 @@ impl Attached {
         impl Drop for Restore {
             fn drop(&mut self) {
                 // SAFETY: the state that PyEval_SaveThread gave to this very thread.
-                unsafe { ffi::PyEval_RestoreThread(self.0) }
+                unsafe { turn::take(self.0) }
             }
         }
         // SAFETY: attached, and nothing of Python's is touched until the state is restored, also when
         // `work` unwinds.
-        let _restore = Restore(unsafe { ffi::PyEval_SaveThread() });
+        let _restore = Restore(unsafe { turn::leave() });
         work()
     }
 }
@@ -63,12 +63,12 @@ pub(super) fn attach<R>(interpreter: &'static Interpreter, work: impl FnOnce(Att
     impl Drop for Release {
         fn drop(&mut self) {
             // SAFETY: this thread attached just before; the state stays for its next request.
-            unsafe { ffi::PyEval_SaveThread() };
+            unsafe { turn::leave() };
         }
     }
     let state = state_of(interpreter);
     // SAFETY: the state belongs to this thread and no state is current on it (caller).
-    unsafe { ffi::PyEval_RestoreThread(state) };
+    unsafe { turn::take(state) };
     let _release = Release;
     // SAFETY: attached by the line before, until `_release` is dropped.
     work(unsafe { Attached::assume(interpreter) })

@@ -23,3 +23,4 @@ mod request_type;
 mod script;
 mod serve;
 mod start_response;
+mod turn;
