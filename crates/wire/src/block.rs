@@ -17,7 +17,19 @@ pub(crate) enum Kind {
     Request = 0,
     Response = 1,
     Settings = 2,
+    Hello = 3,
+    Welcome = 4,
+    Piece = 5,
+    InputFailed = 6,
+    Want = 7,
+    Cut = 8,
+    Log = 9,
+    Done = 10,
+    Refused = 11,
 }
+
+/// Bytes of the header that every block begins with: total length, version, kind.
+pub(crate) const HEADER: usize = 8;
 
 /// A block being written into a caller's buffer.
 ///
@@ -156,6 +168,11 @@ impl<'a> Reader<'a> {
     /// A length as [`Writer::put_pair`] writes that of a value.
     pub(crate) fn length(&mut self) -> Result<usize, Error> {
         usize::try_from(self.u32()?).map_err(|_| Error::Truncated)
+    }
+
+    /// All that is left.
+    pub(crate) fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.rest)
     }
 
     pub(crate) fn bytes(&mut self, length: usize) -> Result<&'a [u8], Error> {

@@ -1,17 +1,28 @@
-//! How a request head, a response head and the settings of a process are written down between the
-//! two halves of mod_wsgi_rs: flat blocks of bytes, the same through both doors.
+//! What crosses between the processes of mod_wsgi_rs, and how it is written down.
 //!
-//! Reading allocates nothing, never panics and trusts no length. `docs/wire.md` describes the blocks
-//! byte by byte. Which values may be said at all is for `gateway` to know.
+//! Flat blocks of bytes, the same through both doors: request head, response head, settings ([`RequestHead`],
+//! [`ResponseHead`], [`Settings`]). Blocks one after another on a connection are frames ([`Frame`]). Settings
+//! blocks with a name are the messages about processes ([`control`]), which go over a [`Channel`]. What several
+//! processes must see at once is in a [`Scoreboard`].
+//!
+//! Reading never panics and trusts no length. `docs/wire.md` describes it all byte by byte. Which values may be
+//! said at all is for `gateway` to know.
 
 mod block;
+mod channel;
+pub mod control;
 mod error;
+pub mod frame;
 mod request;
 mod response;
+mod scoreboard;
 mod settings;
 
 pub use block::{LIMIT, VERSION};
+pub use channel::{Channel, DESCRIPTOR_LIMIT, MESSAGE_LIMIT};
 pub use error::Error;
+pub use frame::{Frame, Hello, Inbox, Refusal, Secret, Welcome};
 pub use request::{Entries, Entry, Facts, RequestHead, RequestWriter, flags};
 pub use response::{Headers, ResponseHead, ResponseWriter};
+pub use scoreboard::{CELLS, SEAT_LIMIT, Scoreboard, Seat, SeatState};
 pub use settings::{Pairs, Settings, SettingsWriter};

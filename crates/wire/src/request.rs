@@ -1,6 +1,6 @@
 //! The request head: a few facts about the request, and its environ as key–value entries.
 
-use gateway::Key;
+use gateway::{Key, Level};
 
 use crate::Error;
 use crate::block::{Kind, Reader, Writer};
@@ -16,6 +16,12 @@ pub mod flags {
     pub const OPEN_GROUP: u32 = 4;
     /// The request does not count as activity of its process (`WSGIIgnoreActivity`); of interest to workers.
     pub const IGNORE_ACTIVITY: u32 = 8;
+    /// The request has a body, or may have one: the worker may ask for it.
+    pub const BODY: u32 = 16;
+    /// The body, all of it, follows the head at once.
+    pub const BODY_FOLLOWS: u32 = 32;
+    /// Where the number of the least severe level that the request's log takes stands (4 bits).
+    pub const LOG_LEVEL_SHIFT: u32 = 8;
 }
 
 /// What the Python half needs to know about a request and the application does not see as text.
@@ -33,6 +39,17 @@ impl Facts {
     /// Whether all of these bits of [`flags`] are set.
     pub fn has(&self, flags: u32) -> bool {
         self.flags & flags == flags
+    }
+
+    /// The least severe level that the log of the request's virtual host takes.
+    pub fn log_level(&self) -> Level {
+        Level::from_number((self.flags >> flags::LOG_LEVEL_SHIFT & 0xf) as i32)
+    }
+
+    /// Sets it.
+    pub fn set_log_level(&mut self, level: Level) {
+        self.flags &= !(0xf << flags::LOG_LEVEL_SHIFT);
+        self.flags |= (level as u32) << flags::LOG_LEVEL_SHIFT;
     }
 }
 

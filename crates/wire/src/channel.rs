@@ -1,0 +1,104 @@
+//! A socket pair over which messages and descriptors go, each message whole (`SOCK_SEQPACKET`).
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::cmsg_space;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+};
+
+/// Longest message, bytes.
+pub const MESSAGE_LIMIT: usize = 128 << 10;
+
+/// Most descriptors beside a message.
+pub const DESCRIPTOR_LIMIT: usize = 4;
+
+/// One end of a channel.
+#[derive(Debug)]
+pub struct Channel(OwnedFd);
+
+impl Channel {
+    /// The two ends of a new channel, both closed on exec.
+    ///
+    /// # Errors
+    /// Those of socketpair(2).
+    pub fn pair() -> io::Result<(Channel, Channel)> {
+        let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        Ok((Channel(one), Channel(other)))
+    }
+
+    /// A channel over a connected `SOCK_SEQPACKET` socket.
+    pub fn over(socket: OwnedFd) -> Channel {
+        Channel(socket)
+    }
+
+    /// Sends a message, with copies of descriptors beside it. Waits unless the socket is non-blocking.
+    ///
+    /// # Errors
+    /// Those of sendmsg(2); `InvalidInput` if the message has more than [`MESSAGE_LIMIT`] bytes.
+    pub fn send(&self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        if message.len() > MESSAGE_LIMIT || descriptors.len() > DESCRIPTOR_LIMIT {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "message too long for the channel"));
+        }
+        let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+        let rights = [ControlMessage::ScmRights(&raw)];
+        let rights = if raw.is_empty() { &[][..] } else { &rights[..] };
+        loop {
+            match sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(message)], rights, MsgFlags::MSG_NOSIGNAL, None) {
+                Ok(_) => return Ok(()),
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Receives a message into `buf`, and the descriptors beside it; `None` once the other end is closed.
+    ///
+    /// # Errors
+    /// Those of recvmsg(2), `WouldBlock` among them if nothing is there and `waits` is false; `InvalidData` if
+    /// the message is longer than [`MESSAGE_LIMIT`].
+    pub fn receive(&self, buf: &mut Vec<u8>, waits: bool) -> io::Result<Option<Vec<OwnedFd>>> {
+        buf.resize(MESSAGE_LIMIT, 0);
+        let mut space = cmsg_space!([RawFd; DESCRIPTOR_LIMIT]);
+        let mut flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        flags.set(MsgFlags::MSG_DONTWAIT, !waits);
+        let (count, truncated, descriptors) = loop {
+            let mut parts = [IoSliceMut::new(buf)];
+            match recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut space), flags) {
+                Ok(received) => {
+                    let mut descriptors = Vec::new();
+                    for control in received.cmsgs()? {
+                        if let ControlMessageOwned::ScmRights(raw) = control {
+                            // SAFETY: the kernel has just put these descriptors into this process, for whoever
+                            // received the message to own (unix(7), SCM_RIGHTS).
+                            #[allow(unsafe_code, reason = "descriptors come as numbers")]
+                            descriptors.extend(raw.into_iter().map(|raw| unsafe { OwnedFd::from_raw_fd(raw) }));
+                        }
+                    }
+                    break (received.bytes, received.flags.contains(MsgFlags::MSG_TRUNC), descriptors);
+                }
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        };
+        if truncated {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "message too long"));
+        }
+        buf.truncate(count);
+        // No message is empty, so an empty one is the end.
+        Ok((count > 0).then_some(descriptors))
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl From<Channel> for OwnedFd {
+    fn from(channel: Channel) -> OwnedFd {
+        channel.0
+    }
+}
