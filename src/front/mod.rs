@@ -7,6 +7,7 @@ mod installation;
 pub(crate) mod lifecycle;
 mod names;
 mod python;
+mod remarks;
 mod respond;
 mod settings_block;
 mod target;

@@ -5,10 +5,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::OnceLock;
 
 use super::installation::{Home, Installation};
+use super::remarks;
 use super::settings_block::{Process, settings_block};
 use crate::apache::{Host, Httpd, PythonFiles, Server, host_file, library_directory, log_line, set_variable};
 use crate::codes;
-use crate::config::PythonSettings;
+use crate::config::{Import, PythonSettings};
 
 /// The child's one Python, or why there is none. True for the whole life of the process, as statics here
 /// must be: a child never changes its Python.
@@ -26,17 +27,19 @@ pub(super) struct Found {
 pub(super) struct Embedding {
     found: Result<Found, String>,
     settings: PythonSettings,
+    /// Scripts that the parent has said cannot be loaded at start.
+    impossible: Vec<Import>,
 }
 
 impl Embedding {
     /// Asks the configured interpreter what it is. Parent process only.
-    pub(super) fn find(settings: PythonSettings) -> Embedding {
+    pub(super) fn find(settings: PythonSettings, impossible: Vec<Import>) -> Embedding {
         let home = Home { directory: settings.home.as_deref(), said_by: "WSGIPythonHome" };
         let found = Installation::find(home).and_then(|installation| {
             let files = installation.files()?;
             Ok(Found { version: installation.version, files })
         });
-        Embedding { found, settings }
+        Embedding { found, settings, impossible }
     }
 
     pub(super) fn found(&self) -> Result<&Found, &str> {
@@ -51,6 +54,13 @@ pub(super) fn set_environment(server: Server<'_>) {
     if let Some(seed) = embedding.and_then(|embedding| embedding.settings.hash_seed_variable()) {
         set_variable("PYTHONHASHSEED", &seed);
     }
+}
+
+/// Whether a script still cannot be loaded, as the parent has said; one that came since can be.
+pub(super) fn is_impossible(server: Server<'_>, import: &Import) -> bool {
+    let embedding: Option<&Embedding> = server.fact();
+    embedding.is_some_and(|embedding| embedding.impossible.contains(import))
+        && remarks::why_not_loaded(&import.script).is_some()
 }
 
 /// The host of this child, started now if it has not been.
