@@ -7,10 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::apache::{PythonFiles, ask_as_server_user};
+use gateway::bootstrap::OLDEST;
 
-/// Oldest Python that the host library runs on.
-const OLDEST: (u32, u32) = (3, 10);
+use crate::apache::{PythonFiles, ask_as_server_user};
 
 /// How long an interpreter may take to say what it is.
 const ASK_LIMIT: Duration = Duration::from_secs(20);

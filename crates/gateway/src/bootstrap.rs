@@ -2,6 +2,10 @@
 
 use std::fmt::Write as _;
 
+/// Oldest Python that the host runs on. Its extension module would not even be found by an older one, which would
+/// then say so in words that help nobody.
+pub const OLDEST: (u32, u32) = (3, 10);
+
 /// Text that brings the support package in from `host_directory`, and runs `call` of its module.
 ///
 /// The directory stands in hexadecimal, so that no file name can end the string it is in. It is on
@@ -14,11 +18,13 @@ pub fn text(host_directory: &[u8], module: &str, call: &str) -> String {
     }
     format!(
         "import sys\n\
+         if sys.version_info < {OLDEST:?}: sys.exit('Python %d.%d is too old: mod_wsgi_rs needs {}.{} or later' % sys.version_info[:2])\n\
          if sys.path[:1] == ['']: del sys.path[0]\n\
          sys.path.insert(0, bytes.fromhex('{hex}').decode(sys.getfilesystemencoding(), 'surrogateescape'))\n\
          try:\n    from wsgi_host import {module}\n\
          finally:\n    del sys.path[0]\n\
-         {module}.{call}\n"
+         {module}.{call}\n",
+        OLDEST.0, OLDEST.1
     )
 }
 
