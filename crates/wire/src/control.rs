@@ -339,6 +339,8 @@ fields! {
         httpd_uid: u32,
         /// Group id of httpd's children.
         httpd_gid: u32,
+        /// Supplementary groups of httpd's children.
+        httpd_groups: Vec<u32>,
         /// No group needs another user, so that root's rights can be given up for good.
         is_root_needless: bool,
     }
