@@ -40,6 +40,16 @@ codes! {
     HEAD_TOO_LARGE = "WSGI0305",
     /// Python's part of a child did not end in time.
     SLOW_EXIT = "WSGI0306",
+    /// A quote that is not closed.
+    OPEN_QUOTE = "WSGI0320",
+    /// An alias whose URL path or target does not begin with a slash.
+    ODD_ALIAS = "WSGI0321",
+    /// An alias that joins the rest of the URL to its target's name.
+    JOINED_NAMES = "WSGI0322",
+    /// An entry of `WSGIPythonPath` is not there.
+    NO_PATH_ENTRY = "WSGI0323",
+    /// A script to be loaded at start is not there.
+    NO_IMPORT = "WSGI0324",
     /// A defect of this module.
     PANIC = "WSGI0300",
 }

@@ -46,6 +46,7 @@ unsafe extern "C" fn register_hooks(_pool: *mut c::apr_pool_t) {
     // lists are statics (apr_hooks.h keeps the pointers).
     unsafe {
         c::ap_hook_post_config(Some(post_config), ptr::null(), ptr::null(), middle);
+        c::ap_hook_test_config(Some(test_config), ptr::null(), ptr::null(), middle);
         c::ap_hook_child_init(Some(child_init), ptr::null(), ptr::null(), middle);
         c::ap_hook_translate_name(Some(translate_name), AFTER.0.as_ptr(), BEFORE.0.as_ptr(), middle);
         c::ap_hook_handler(Some(handler), ptr::null(), ptr::null(), middle);
@@ -65,6 +66,10 @@ unsafe extern "C" fn post_config(
     server: *mut c::server_rec,
 ) -> c_int {
     record::on_post_config(pconf, server, front::lifecycle::post_config)
+}
+
+unsafe extern "C" fn test_config(_pconf: *mut c::apr_pool_t, server: *mut c::server_rec) {
+    record::on_test_config(server, front::lifecycle::test_config);
 }
 
 unsafe extern "C" fn child_init(pchild: *mut c::apr_pool_t, server: *mut c::server_rec) {

@@ -27,6 +27,17 @@ WSGIScriptAlias /environ {apps}/environ.wsgi application-group=%{GLOBAL}
 NO_ERROR = 0
 
 
+ENDLESS = """
+def application(environ, start_response):
+    start_response("200 OK", [])
+    try:
+        while True:
+            yield b"x" * 16384
+    finally:
+        print("the iterable was closed")
+"""
+
+
 def echo(environ, start_response):
     body = environ["wsgi.input"].read()
     start_response("200 OK", [("X-Length", environ.get("CONTENT_LENGTH", "none"))])
@@ -232,15 +243,7 @@ def test_an_exception_before_the_first_block_gets_500(script, client, log):
 
 
 def test_a_stream_that_the_client_cancels_closes_the_iterable_and_the_others_go_on(script, client, log):
-    app = script(
-        "def application(environ, start_response):\n"
-        "    start_response('200 OK', [])\n"
-        "    try:\n"
-        "        while True:\n"
-        "            yield b'x' * 16384\n"
-        "    finally:\n"
-        "        print('the iterable was closed')\n"
-    )
+    app = script(ENDLESS)
     other = script("def application(e, s):\n    s('200 OK', [])\n    return [b'other']\n")
     log.expect("the iterable was closed")
     stream_id = client.open("GET", app.url)
@@ -251,15 +254,7 @@ def test_a_stream_that_the_client_cancels_closes_the_iterable_and_the_others_go_
 
 
 def test_a_connection_that_breaks_while_streaming_harms_nothing(script, site, log):
-    app = script(
-        "def application(environ, start_response):\n"
-        "    start_response('200 OK', [])\n"
-        "    try:\n"
-        "        while True:\n"
-        "            yield b'x' * 16384\n"
-        "    finally:\n"
-        "        print('the iterable was closed')\n"
-    )
+    app = script(ENDLESS)
     log.expect("the iterable was closed", times=5)
     child = site.child()
     for _ in range(5):

@@ -235,6 +235,7 @@ def test_an_exception_of_close_is_logged_and_leaves_the_response_intact(script, 
 @line("PY-119")
 def test_a_close_attribute_that_cannot_be_looked_up_is_logged(script, log):
     log.expect_exception("ValueError: looking up close", code="WSGI0194")
+    log.expect("WSGI0174")
     app = script(
         """
 class Body:
@@ -406,7 +407,7 @@ def test_an_uncaught_exception_is_logged_with_its_whole_traceback(script, log, d
         f"def application(environ, start_response):\n{body}\n"
     )
     log.expect_exception(
-        {"raised in a module": "JSONDecodeError: ", "with a cause": "KeyError: 'k'"}.get(depth, "ValueError")
+        {"raised in a module": "json.decoder.JSONDecodeError: ", "with a cause": "KeyError: 'k'"}.get(depth, "ValueError")
     )
     log.allow("ValueError: the cause")
     log.expect("Traceback \\(most recent call last\\):")

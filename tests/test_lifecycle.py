@@ -37,6 +37,25 @@ for _ in range(3):
 )
 
 
+@contextlib.contextmanager
+def running_request(site):
+    """A request that has begun its response when the block begins, and is let go on, and is whole, when it ends."""
+    app = site.script(
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])(b'began')\n"
+        "    environ['wsgi.input'].read(1)\n"
+        "    return [b'done']\n"
+    )
+    with site.connect() as connection:
+        connection.send_head("POST", app.url, [("Content-Length", "1")])
+        connection.head()
+        assert connection.chunk() == b"began"
+        yield
+        connection.send(b"x")
+        assert connection.chunk() == b"done"
+        assert connection.chunk() == b""
+
+
 @smoke
 @line("LIF-11")
 def test_a_graceful_restart_puts_a_new_configuration_in_force(new_site):
@@ -55,41 +74,17 @@ def test_a_graceful_restart_puts_a_new_configuration_in_force(new_site):
 @line("LIF-11")
 def test_a_request_that_runs_during_a_graceful_restart_is_finished(new_site):
     site = new_site().start()
-    app = site.script(
-        "def application(environ, start_response):\n"
-        "    start_response('200 OK', [])(b'began')\n"
-        "    environ['wsgi.input'].read(1)\n"
-        "    return [b'done']\n"
-    )
-    with site.connect() as connection:
-        connection.send_head("POST", app.url, [("Content-Length", "1")])
-        connection.head()
-        assert connection.chunk() == b"began"
+    with running_request(site):
         site.graceful()
         assert site.script(HELLO).get().body == b"hello"
-        connection.send(b"x")
-        assert connection.chunk() == b"done"
-        assert connection.chunk() == b""
 
 
 @line("LIF-12")
 def test_graceful_stop_lets_a_request_finish(new_site):
     site = new_site().start()
-    app = site.script(
-        "def application(environ, start_response):\n"
-        "    start_response('200 OK', [])(b'began')\n"
-        "    environ['wsgi.input'].read(1)\n"
-        "    return [b'done']\n"
-    )
-    with site.connect() as connection:
-        connection.send_head("POST", app.url, [("Content-Length", "1")])
-        connection.head()
-        assert connection.chunk() == b"began"
+    with running_request(site):
         site.begin_graceful_stop()
         site.log.wait_for("AH00492")
-        connection.send(b"x")
-        assert connection.chunk() == b"done"
-        assert connection.chunk() == b""
     site.wait()
 
 
@@ -108,13 +103,12 @@ def test_twenty_graceful_restarts_leak_no_descriptor_of_the_parent(new_site):
 
 @ours
 @line("LIF-19")
-@pytest.mark.parametrize("mount", ["main", "sub"])
-def test_100_graceful_restarts_with_background_threads_crash_nothing(new_site, mount):
-    """The log's watcher fails on any `exit signal` of a child."""
+def test_200_graceful_restarts_with_background_threads_crash_nothing(new_site):
+    """Of the main interpreter and of a sub-interpreter. The log's watcher fails on any `exit signal` of a child."""
     site = new_site().start()
-    app = site.script(BUSY, mount)
-    for _ in range(100):
-        for _ in range(2):
+    apps = [site.script(BUSY, mount) for mount in ("main", "sub")]
+    for _ in range(200):
+        for app in apps:
             assert app.get().body == b"hello"
         site.graceful()
     wait_until(lambda: len(site.children()) == 1, "the old children to end")

@@ -83,8 +83,11 @@ def test_python_path_is_first_on_sys_path_and_its_pth_files_are_processed(facts,
     assert path[0] == f"{base}/one" and {f"{base}/two", f"{base}/from-pth"} == set(path[1:3])
 
 
-def test_a_python_path_that_does_not_exist_disturbs_nothing(facts):
-    assert facts("WSGIPythonPath /nowhere/at/all\n")["path"]
+@pytest.mark.parametrize("mount", ["main", "sub"])
+def test_a_python_path_that_does_not_exist_disturbs_nothing(new_site, mount):
+    site = new_site("WSGIPythonPath /nowhere/at/all\n").start()
+    site.log.allow("WSGI0323.*/nowhere/at/all")
+    assert site.script(FLAGS, mount).json()["path"]
 
 
 # -- restricted objects

@@ -26,9 +26,10 @@ pub(super) static EXCHANGE: ExchangeTable = ExchangeTable { read, start, write, 
 pub(super) static REQUEST_LOG: LogTable = LogTable { is_logged, log };
 
 /// # Safety
-/// `context` is what [`Host::serve`] passed, during that call and on one thread at a time.
+/// `context` is what [`super::host::Host::serve`] passed, during that call and on one thread at a time.
 unsafe fn exchange<'a>(context: *mut c_void) -> &'a mut dyn Exchange {
-    // SAFETY: as above: a live `*mut &mut dyn Exchange`.
+    // SAFETY: Host::serve passes the address of its own `&mut dyn Exchange`, which lives until serve returns; the host
+    // makes one call at a time (ModuleExchange's methods take `&mut self`).
     unsafe { &mut **context.cast::<&mut dyn Exchange>() }
 }
 
@@ -38,12 +39,14 @@ unsafe fn slice<'a>(piece: Bytes) -> &'a [u8] {
     if piece.len == 0 {
         return &[];
     }
-    // SAFETY: as above.
+    // SAFETY: the host makes each Bytes of a slice that it holds during the call (python/embedded.rs, bytes()), so
+    // `data` is not null and `len` bytes can be read.
     unsafe { std::slice::from_raw_parts(piece.data, piece.len) }
 }
 
 unsafe extern "C" fn read(context: *mut c_void, buf: *mut u8, len: usize, fault: *mut Fault) -> isize {
-    // SAFETY: the host passes `len` writable bytes and a writable fault (embedded.rs).
+    // SAFETY: the host passes the pointer and the length of a `&mut [u8]` that it holds during the call, and the
+    // context that came with the table (python/embedded.rs, ModuleExchange::read).
     let result =
         catch_unwind(AssertUnwindSafe(|| unsafe { exchange(context).read(std::slice::from_raw_parts_mut(buf, len)) }));
     let error = match result {
@@ -54,15 +57,16 @@ unsafe extern "C" fn read(context: *mut c_void, buf: *mut u8, len: usize, fault:
         Ok(Err(ReadError::Failed(reason))) => (FAULT_FAILED, reason),
         Err(_) => (FAULT_FAILED, "internal error".to_owned()),
     };
-    // SAFETY: as above.
+    // SAFETY: `fault` is a local of the host's that outlives the call (python/embedded.rs, ModuleExchange::read).
     unsafe { report(fault, error) }
     -1
 }
 
 unsafe extern "C" fn start(context: *mut c_void, head: Bytes, fault: *mut Fault) -> c_int {
-    // SAFETY: see exchange() and slice().
+    // SAFETY: the context came with the table and the head is a slice of the host's, both for the length of this call
+    // (python/embedded.rs, ModuleExchange::start).
     let result = catch_unwind(AssertUnwindSafe(|| unsafe { exchange(context).start(slice(head)) }));
-    // SAFETY: the host passes a writable fault.
+    // SAFETY: `fault` is a local of the host's that outlives the call (python/embedded.rs, ModuleExchange).
     unsafe { finish(result, fault) }
 }
 
@@ -72,30 +76,33 @@ unsafe extern "C" fn write(context: *mut c_void, piece: Bytes, flow: c_int, faul
         1 => Flow::Flush,
         _ => Flow::End,
     };
-    // SAFETY: see exchange() and slice().
+    // SAFETY: the context came with the table and the piece is a slice of the host's, both for the length of this call
+    // (python/embedded.rs, ModuleExchange::write).
     let result = catch_unwind(AssertUnwindSafe(|| unsafe { exchange(context).write(slice(piece), flow) }));
-    // SAFETY: the host passes a writable fault.
+    // SAFETY: `fault` is a local of the host's that outlives the call (python/embedded.rs, ModuleExchange).
     unsafe { finish(result, fault) }
 }
 
 unsafe extern "C" fn send_file(context: *mut c_void, fd: c_int, offset: u64, length: u64, fault: *mut Fault) -> c_int {
-    // SAFETY: see exchange(); the host keeps the descriptor open during the call.
+    // SAFETY: the context came with the table; the descriptor is a BorrowedFd of the host's, so it stays open during the
+    // call (python/embedded.rs, ModuleExchange::send_file).
     let result = catch_unwind(AssertUnwindSafe(|| unsafe {
         exchange(context).send_file(BorrowedFd::borrow_raw(fd), offset, length)
     }));
-    // SAFETY: the host passes a writable fault.
+    // SAFETY: `fault` is a local of the host's that outlives the call (python/embedded.rs, ModuleExchange).
     unsafe { finish(result, fault) }
 }
 
 /// # Safety
 /// `context` is what [`super::host::Host::serve`] passed, during that call.
 unsafe fn request_log<'a>(context: *const c_void) -> &'a dyn RequestLog {
-    // SAFETY: as above: a live `*const &dyn RequestLog`, which is only read.
+    // SAFETY: Host::serve passes the address of its own `&dyn RequestLog`, which lives until serve returns and is only
+    // read through.
     unsafe { *context.cast::<&dyn RequestLog>() }
 }
 
 unsafe extern "C" fn is_logged(context: *const c_void, level: c_int) -> c_int {
-    // SAFETY: see request_log().
+    // SAFETY: the context came with the table and lives while the request is served (python/embedded.rs, ModuleLog).
     let result =
         catch_unwind(AssertUnwindSafe(|| unsafe { request_log(context).is_logged(Level::from_number(level)) }));
     c_int::from(result.unwrap_or(false))
@@ -103,19 +110,20 @@ unsafe extern "C" fn is_logged(context: *const c_void, level: c_int) -> c_int {
 
 unsafe extern "C" fn log(context: *const c_void, level: c_int, line: Bytes) {
     // A line that cannot be logged has nowhere else to go.
-    // SAFETY: see request_log() and slice().
+    // SAFETY: the context came with the table and lives while the request is served; the line is a slice of the host's
+    // (python/embedded.rs, ModuleLog).
     let _ =
         catch_unwind(AssertUnwindSafe(|| unsafe { request_log(context).log(Level::from_number(level), slice(line)) }));
 }
 
 unsafe extern "C" fn is_client_gone(context: *mut c_void) -> c_int {
-    // SAFETY: see exchange().
+    // SAFETY: the context came with the table (python/embedded.rs, ModuleExchange::is_client_gone).
     let result = catch_unwind(AssertUnwindSafe(|| unsafe { exchange(context).is_client_gone() }));
     c_int::from(result.unwrap_or(true))
 }
 
 /// # Safety
-/// `fault` is writable.
+/// `fault` is writable, and nobody else uses it during the call.
 unsafe fn finish(result: std::thread::Result<Result<(), WriteError>>, fault: *mut Fault) -> c_int {
     let error = match result {
         Ok(Ok(())) => return 0,
@@ -124,15 +132,15 @@ unsafe fn finish(result: std::thread::Result<Result<(), WriteError>>, fault: *mu
         Ok(Err(WriteError::Failed(reason))) => (FAULT_FAILED, reason),
         Err(_) => (FAULT_FAILED, "internal error".to_owned()),
     };
-    // SAFETY: as the caller promises.
+    // SAFETY: our caller's promise about `fault` is the one that report() asks for.
     unsafe { report(fault, error) }
     -1
 }
 
 /// # Safety
-/// `fault` is writable.
+/// `fault` is writable, and nobody else uses it during the call.
 unsafe fn report(fault: *mut Fault, (kind, text): (c_int, String)) {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller promises that `fault` is writable and its alone.
     let fault = unsafe { &mut *fault };
     fault.kind = kind;
     let room = fault.text.len() - 1;
@@ -146,7 +154,7 @@ unsafe extern "C" fn log_of_process(level: c_int, line: Bytes) {
     // A line that cannot be logged has nowhere else to go.
     let _ = catch_unwind(|| {
         if let Some(server) = Server::main() {
-            // SAFETY: see slice().
+            // SAFETY: the host passes a slice that it holds during the call (python/process.rs, log()).
             for piece in record_pieces(unsafe { slice(line) }) {
                 server.write(Level::from_number(level), piece);
             }

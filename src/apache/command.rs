@@ -9,7 +9,7 @@ use super::config;
 use super::pool::{Pool, optional_bytes};
 use super::regex::Regex;
 use super::server::Server;
-use crate::config::{Arguments, Context, DIRECTIVES, Directive, DirectoryWritten, Pattern, Place};
+use crate::config::{Arguments, Context, DIRECTIVES, Directive, DirectoryWritten, Pattern, Place, ServerWritten};
 
 /// `DIRECTIVES` as `command_rec`s, with the null entry that ends the table.
 #[repr(transparent)]
@@ -64,8 +64,8 @@ const fn commands() -> Commands {
 unsafe extern "C" fn apply(parms: *mut c::cmd_parms, directory: *mut c_void, argument: *const c_char) -> *const c_char {
     let result = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: httpd passes a live cmd_parms for the call, the section's own DirectoryWritten, and a
-        // NUL-terminated argument (http_config.h); nothing else uses them meanwhile, since the
-        // configuration is read by one thread, and a .htaccess by the request's own.
+        // NUL-terminated argument (http_config.h). Nothing else uses these meanwhile: the configuration is read by
+        // one thread, and a .htaccess by the request's own, into a section made for it.
         unsafe { apply_directive(&*parms, directory.cast(), argument) }
     }));
     match result {
@@ -93,7 +93,14 @@ unsafe fn apply_directive(
         }
         let server = Server::from_raw(parms.server);
         let server_name = server.name().map(<[u8]>::to_vec);
-        let written = &mut (*config::slot((*parms.server).module_config).cast::<config::ServerSlot>()).written;
+        let is_htaccess = is_htaccess(parms);
+        // The server of a .htaccess is in use by every thread, and nothing that may stand there is recorded with it.
+        let mut nobodys = ServerWritten::default();
+        let written = if is_htaccess {
+            &mut nobodys
+        } else {
+            &mut (*config::slot((*parms.server).module_config).cast::<config::ServerSlot>()).written
+        };
         // A null path is the server level; there the settings go into the server's tree.
         let directory = (!parms.path.is_null()).then(|| &mut *directory);
         let mut place = Place {
@@ -102,12 +109,34 @@ unsafe fn apply_directive(
             compile: &|pattern| Regex::compile(pattern).map(|regex| Arc::new(regex) as Arc<dyn Pattern>),
             server_name,
             is_virtual: server.is_virtual(),
+            line: (!is_htaccess).then(|| line(parms, directive)),
         };
-        match (directive.apply)(&mut place, optional_bytes(argument).unwrap_or(b"")) {
+        let written = optional_bytes((*parms.directive).args).unwrap_or(b"");
+        match directive.read(&mut place, optional_bytes(argument).unwrap_or(b""), written) {
             Ok(()) => std::ptr::null(),
             Err(refusal) => CStr::as_ptr(pool.copy(with_name(refusal.to_string(), directive).as_bytes())),
         }
     }
+}
+
+/// Whether the line stands in a `.htaccess`, read for a request.
+fn is_htaccess(parms: &c::cmd_parms) -> bool {
+    // SAFETY: ap_check_cmd_context only reads the record (http_config.h); what it says is why not, or null.
+    unsafe { !c::ap_check_cmd_context(std::ptr::from_ref(parms).cast_mut(), c::NOT_IN_HTACCESS).is_null() }
+}
+
+/// What the line is called in a remark: see [`Place::line`].
+///
+/// # Safety
+/// `parms` is what httpd passed to a directive's function, during the call.
+unsafe fn line(parms: &c::cmd_parms, directive: &Directive) -> String {
+    // SAFETY: httpd sets `directive` to the line's node of the configuration tree (http_config.h, ap_walk_config), whose
+    // file name is a string of the configuration's pool.
+    let (file, number) = unsafe {
+        let node = &*parms.directive;
+        (optional_bytes(node.filename).unwrap_or(b"?"), node.line_num)
+    };
+    format!("{} ({}, line {number})", directive.name.to_string_lossy(), String::from_utf8_lossy(file))
 }
 
 /// A refusal's text, in which the directive is named once.

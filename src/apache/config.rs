@@ -36,7 +36,8 @@ pub(super) unsafe fn slot(vector: *mut c::ap_conf_vector_t) -> *mut c_void {
 /// # Safety
 /// As for [`slot`].
 pub(super) unsafe fn set_slot(vector: *mut c::ap_conf_vector_t, value: *mut c_void) {
-    // SAFETY: as above (ap_set_module_config).
+    // SAFETY: the vector has a place for each module, ours by our index (http_config.h; ap_set_module_config is this very
+    // expression).
     unsafe { *vector.cast::<*mut c_void>().add(module::index()) = value }
 }
 
@@ -67,12 +68,13 @@ pub(crate) unsafe extern "C" fn merge_server(
     // SAFETY: httpd passes two values that create_server or merge_server made.
     let written =
         unsafe { ServerWritten::merge(&(*base.cast::<ServerSlot>()).written, &(*inner.cast::<ServerSlot>()).written) };
-    // SAFETY: as for create_server.
+    // SAFETY: httpd passes the configuration's pool, which holds the merged vector too (http_config.h).
     unsafe { keep(pool, ServerSlot { written, ..ServerSlot::default() }) }
 }
 
 pub(crate) unsafe extern "C" fn create_directory(pool: *mut c::apr_pool_t, _path: *mut c_char) -> *mut c_void {
-    // SAFETY: as for create_server.
+    // SAFETY: httpd passes the pool of the configuration, or of the request that reads a .htaccess, which holds the vector
+    // too (http_config.h).
     unsafe { keep(pool, DirectoryWritten::default()) }
 }
 
@@ -89,7 +91,7 @@ pub(crate) unsafe extern "C" fn merge_directory(
 /// # Safety
 /// `pool` is live; the result lives as long as it.
 unsafe fn keep<T: 'static>(pool: *mut c::apr_pool_t, value: T) -> *mut c_void {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller promises a live pool.
     let kept: *mut T = unsafe { Pool::from_raw(pool) }.keep(value);
     kept.cast()
 }

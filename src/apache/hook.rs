@@ -65,6 +65,14 @@ pub(crate) fn on_post_config(
     })
 }
 
+/// Runs test_config (`httpd -t`).
+pub(crate) fn on_test_config(server: *mut c::server_rec, hook: fn(Server<'_>)) {
+    // SAFETY: httpd passes the main server of the configuration that it has read (http_config.h, test_config).
+    let server = unsafe { Server::from_raw(server) };
+    // A panic must not cross into httpd; without this hook the test is the same but for remarks.
+    let _ = catch_unwind(AssertUnwindSafe(|| hook(server)));
+}
+
 /// Runs child_init, and `at_exit` when the child's pool goes.
 pub(crate) fn on_child_init(
     pchild: *mut c::apr_pool_t,

@@ -81,7 +81,7 @@ impl Host {
         }
         let dispositions = Dispositions::save();
         run_interpreter(main, arguments, table.ended);
-        // SAFETY: as above.
+        // SAFETY: no pointer crosses; the table is a static of a library that is never unloaded (host_table).
         let ready = unsafe { (table.wait_ready)(START_LIMIT_MS) } == 0;
         // Python's start sets handlers for SIGINT, SIGPIPE and SIGXFSZ; this process is httpd's.
         dispositions.restore();

@@ -38,6 +38,6 @@ pub(crate) use server::Server;
 pub(crate) mod record {
     pub(crate) use super::command::COMMANDS;
     pub(crate) use super::config::{create_directory, create_server, merge_directory, merge_server};
-    pub(crate) use super::hook::{on_child_init, on_post_config, on_request};
+    pub(crate) use super::hook::{on_child_init, on_post_config, on_request, on_test_config};
     pub(crate) use super::process::stay_loaded;
 }

@@ -79,7 +79,7 @@ unsafe extern "C" fn drop_kept<T>(raw: *mut c_void) -> c::apr_status_t {
 /// # Safety
 /// `raw` is null or a NUL-terminated string that lives for `'a`.
 pub(super) unsafe fn optional_bytes<'a>(raw: *const c_char) -> Option<&'a [u8]> {
-    // SAFETY: as the caller promises.
+    // SAFETY: not null, and the caller promises a NUL-terminated string that lives for 'a.
     (!raw.is_null()).then(|| unsafe { CStr::from_ptr(raw) }.to_bytes())
 }
 

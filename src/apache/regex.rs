@@ -13,7 +13,7 @@ pub(crate) struct Regex {
 // SAFETY: ap_regexec only reads a compiled pattern (ap_regex.h: matching is thread-safe); it is freed
 // by Drop, when nobody else holds it.
 unsafe impl Send for Regex {}
-// SAFETY: as above.
+// SAFETY: ap_regexec only reads a compiled pattern, so any number of threads may match at once (ap_regex.h).
 unsafe impl Sync for Regex {}
 
 impl Regex {

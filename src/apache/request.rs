@@ -162,12 +162,14 @@ impl<'a> Request<'a> {
     }
 
     pub(crate) fn context_prefix(self) -> Option<&'a [u8]> {
-        // SAFETY: as above.
+        // SAFETY: a string of the configuration or of the request's pool, set by mod_alias or httpd's core (http_core.h,
+        // ap_set_context_info).
         unsafe { optional_bytes(c::ap_context_prefix(self.raw)) }
     }
 
     pub(crate) fn context_document_root(self) -> Option<&'a [u8]> {
-        // SAFETY: as above.
+        // SAFETY: a string of the configuration or of the request's pool (http_core.h, ap_set_context_info), or the
+        // document root.
         unsafe { optional_bytes(c::ap_context_document_root(self.raw)) }
     }
 
@@ -252,7 +254,8 @@ impl<'a> Request<'a> {
 
     /// The host that the listener was configured with, if any.
     pub(crate) fn listener_host(self) -> Option<&'a [u8]> {
-        // SAFETY: as above; hostname is null or a string of the same pool.
+        // SAFETY: local_addr is set with the connection and lives as long, and so does the hostname in it, which is null or a
+        // string of the listener's pool (apr_network_io.h, apr_sockaddr_t).
         let address = unsafe { self.connection().local_addr.as_ref() }?;
         self.bytes(address.hostname)
     }
@@ -293,7 +296,7 @@ impl<'a> Request<'a> {
 
     /// `CGIVar REQUEST_URI current-uri`.
     pub(crate) fn wants_current_uri(self) -> bool {
-        // SAFETY: as above.
+        // SAFETY: the shim reads the core's per-directory configuration of a live request.
         unsafe { c::wsgi_shim_wants_current_uri(self.raw) != 0 }
     }
 

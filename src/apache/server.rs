@@ -46,7 +46,7 @@ impl<'a> Server<'a> {
 
     /// Keeps what was found out when the configuration was complete; goes when the configuration goes.
     pub(crate) fn set_fact<T: Any + Send + Sync>(self, fact: T) {
-        // SAFETY: as for `settings`.
+        // SAFETY: module_config of a live server_rec; our slot was filled by create_server_config.
         let slot = unsafe { config::server_slot(self.record().module_config) };
         // httpd runs post_config once for each configuration, so the slot is empty.
         let _ = slot.fact.set(Box::new(fact));
@@ -54,7 +54,7 @@ impl<'a> Server<'a> {
 
     /// What [`Server::set_fact`] kept.
     pub(crate) fn fact<T: Any + Send + Sync>(self) -> Option<&'a T> {
-        // SAFETY: as for `settings`.
+        // SAFETY: module_config of a live server_rec; our slot was filled by create_server_config.
         unsafe { config::server_slot(self.record().module_config) }.fact.get()?.downcast_ref()
     }
 
@@ -75,7 +75,7 @@ impl<'a> Server<'a> {
 
     /// `ServerAdmin`.
     pub(crate) fn admin(self) -> Option<&'a [u8]> {
-        // SAFETY: as for `name`.
+        // SAFETY: a string of the configuration's pool, or null.
         unsafe { optional_bytes(self.record().server_admin) }
     }
 

@@ -9,6 +9,7 @@ use super::script::{Definition, ScriptOptions, check_process_group};
 use super::value::{Refusal, shown};
 use super::word::Words;
 use super::written::{ServerWritten, Text};
+use crate::codes;
 
 const DEFINITION: Definition = Definition {
     what: "script alias",
@@ -55,6 +56,54 @@ impl Alias {
         self.options.literal_groups().filter(|_| is_fixed)
     }
 
+    /// Why the rest of a URL is joined to the target's last name, and what to write instead; `None` if it is not.
+    ///
+    /// httpd's own aliases do the same, and directories of scripts rely on it, so the mapping stays as it is.
+    pub fn joins_names(&self) -> Option<String> {
+        let Url::Path(url) = &self.url else { return None };
+        let stem = &url[..url.iter().rposition(|byte| *byte != b'/')? + 1];
+        if stem.len() == url.len() || self.target.ends_with(b"/") {
+            return None;
+        }
+        let (url, stem, target) = (shown(url), shown(stem), shown(&self.target));
+        Some(format!(
+            "the URL path '{url}' ends in a slash and the target '{target}' does not, so the rest of a URL is joined to the \
+             target's name; write WSGIScriptAlias {stem} {target} for a script, WSGIScriptAlias {stem}/ {target}/ for a \
+             directory of scripts"
+        ))
+    }
+
+    /// [`Alias::joins_names`], if something was joined to the target in this file name.
+    pub fn joins_names_in(&self, filename: &[u8]) -> Option<String> {
+        if filename.len() > self.target.len() { self.joins_names() } else { None }
+    }
+
+    /// Says of a new alias what its writer would want to know.
+    fn remark(&self, place: &mut Place<'_>) {
+        if let Url::Path(url) = &self.url
+            && !url.starts_with(b"/")
+        {
+            let url = shown(url);
+            place.remark(
+                codes::ODD_ALIAS,
+                &format!("'{url}' does not begin with a slash, so it matches no URL; write /{url}"),
+                None,
+            );
+        }
+        // What a pattern's target begins with may come from the URL.
+        let may_be_absolute = self.target.starts_with(b"/") || (self.is_pattern() && self.target.starts_with(b"$"));
+        if !may_be_absolute {
+            let text = format!(
+                "the target '{}' is no absolute path, so it is sought in the directory that httpd happens to run in; write the whole path",
+                shown(&self.target)
+            );
+            place.remark(codes::ODD_ALIAS, &text, None);
+        }
+        if let Some(text) = self.joins_names() {
+            place.remark(codes::JOINED_NAMES, &text, Some(self.target.clone()));
+        }
+    }
+
     // `app.wsgi/` is a common target under an alias that ends in a slash.
     fn script(&self) -> &[u8] {
         let end = self.target.iter().rposition(|byte| *byte != b'/').map_or(self.target.len(), |last| last + 1);
@@ -88,9 +137,10 @@ fn add(
     let mut words = Words::of(line);
     let mut required = || words.word().filter(|word| !word.is_empty());
     let (Some(source), Some(target)) = (required(), required()) else {
+        let hint = if Words::of(line).leaves_quote_open() { ", in which a quote is not closed" } else { "" };
         return Err(Refusal::new(format!(
             "{directive} requires at least two arguments, what to match and the file or directory that answers; \
-             given was '{}'",
+             given was '{}'{hint}",
             shown(line.trim_ascii())
         )));
     };
@@ -98,8 +148,13 @@ fn add(
     let alias = Alias { url: url(place, &source)?, target: target.into(), options };
     if let Some((process_group, application_group)) = alias.preload_groups() {
         check_process_group(process_group, place)?;
-        place.server.imports.push(Import::next(alias.script(), application_group));
+        let import = Import::next(alias.script(), application_group, place);
+        place.server.imports.push(import);
     }
+    if words.has_open_quote() {
+        place.remark_open_quote();
+    }
+    alias.remark(place);
     place.server.aliases.push(Arc::new(alias));
     Ok(())
 }
@@ -136,6 +191,68 @@ mod tests {
         for line in ["WSGIScriptAlias /x", "WSGIScriptAlias", "WSGIScriptAlias \"\" /x", "WSGIScriptAliasMatch ^/x"] {
             assert!(refusal(line).contains("requires at least two arguments"), "{line}");
         }
+    }
+
+    #[test]
+    fn a_refusal_says_if_a_quote_is_not_closed() {
+        let refused = refusal("WSGIScriptAlias \"/x /srv/app.wsgi");
+        assert!(refused.ends_with("given was '\"/x /srv/app.wsgi', in which a quote is not closed"), "{refused}");
+    }
+
+    #[track_caller]
+    fn remarked(line: &str) -> Vec<(&'static str, String)> {
+        server(&[line]).remarks().iter().map(|remark| (remark.code, remark.text.clone())).collect()
+    }
+
+    #[test]
+    fn what_lacks_a_leading_slash_is_remarked_with_the_line() {
+        assert_eq!(
+            remarked("WSGIScriptAlias app /srv/app.wsgi"),
+            [(
+                codes::ODD_ALIAS,
+                "WSGIScriptAlias (httpd.conf, line 7): 'app' does not begin with a slash, so it matches no URL; write /app"
+                    .to_owned()
+            )]
+        );
+        let [(code, text)] = &remarked("WSGIScriptAliasMatch mid app.wsgi")[..] else { panic!("one remark") };
+        assert_eq!(*code, codes::ODD_ALIAS);
+        assert!(text.contains("'app.wsgi' is no absolute path"), "{text}");
+    }
+
+    #[test]
+    fn joined_names_are_remarked_if_the_target_exists() {
+        let server = server(&["WSGIScriptAlias /a// /srv/app.wsgi"]);
+        let [remark] = server.remarks() else { panic!("one remark") };
+        assert_eq!((remark.code, remark.only_with.as_deref()), (codes::JOINED_NAMES, Some(&b"/srv/app.wsgi"[..])));
+        assert!(remark.text.contains("write WSGIScriptAlias /a /srv/app.wsgi for a script"), "{}", remark.text);
+    }
+
+    #[test]
+    fn an_open_quote_is_remarked_whatever_the_directive() {
+        for line in [
+            "WSGIScriptAlias /a \"/srv/app.wsgi",
+            "WSGIScriptAlias /a /srv/app.wsgi callable-object=\"a",
+            "WSGIImportScript /x process-group=%{GLOBAL} application-group='a",
+            "WSGIPythonPath \"/a b",
+        ] {
+            assert!(matches!(&remarked(line)[..], [(codes::OPEN_QUOTE, _)]), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_usual_is_not_remarked() {
+        for line in [
+            "WSGIScriptAlias / /srv/app.wsgi",
+            "WSGIScriptAlias // /srv/app.wsgi",
+            "WSGIScriptAlias /a/ /srv/scripts/",
+            "WSGIScriptAlias /a '/srv/app.wsgi'",
+            "WSGIScriptAliasMatch ^/m/([^/]+) $1",
+            "WSGIPythonPath '/a b'",
+        ] {
+            assert_eq!(remarked(line), [], "{line}");
+        }
+        let host = ServerWritten::merge(&server(&["WSGIScriptAlias a /b"]), &ServerWritten::default());
+        assert_eq!(host.remarks(), [], "said of the main server already");
     }
 
     #[test]

@@ -4,8 +4,10 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
-use super::written::{DirectoryWritten, ServerWritten};
-use super::{Pattern, Refusal, alias, import, value};
+use super::word::Words;
+use super::written::{DirectoryWritten, ServerWritten, Text};
+use super::{Pattern, Refusal, Remark, alias, import, value};
+use crate::codes;
 
 /// Where a directive may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +63,41 @@ pub struct Place<'a> {
     pub server_name: Option<Vec<u8>>,
     /// Whether the server is a virtual host.
     pub is_virtual: bool,
+    /// Name, file and number of the line, as in `WSGIPythonPath (/etc/httpd.conf, line 3)`; `None` in a `.htaccess`,
+    /// which is read for every request, so that nobody would be told of its remarks.
+    pub line: Option<String>,
+}
+
+impl Directive {
+    /// Checks the argument and records it at its place. `written` is the rest of the line as the file has it.
+    ///
+    /// # Errors
+    /// The refusal that httpd prints.
+    pub fn read(&self, place: &mut Place<'_>, argument: &[u8], written: &[u8]) -> Result<(), Refusal> {
+        // Of a raw line only who reads its options knows where a quote begins a value.
+        if self.arguments == Arguments::One && Words::of(written).leaves_quote_open() {
+            place.remark_open_quote();
+        }
+        (self.apply)(place, argument)
+    }
 }
 
 impl Place<'_> {
+    /// Records a doubt about this line.
+    pub(super) fn remark(&mut self, code: &'static str, text: &str, only_with: Option<Text>) {
+        if let Some(line) = &self.line {
+            self.server.remarks.push(Remark { code, text: format!("{line}: {text}"), only_with });
+        }
+    }
+
+    pub(super) fn remark_open_quote(&mut self) {
+        self.remark(
+            codes::OPEN_QUOTE,
+            "a quote is not closed, so the value goes on to the end of the line; close it",
+            None,
+        );
+    }
+
     /// Where a value goes that may be set for a server as well as for a section.
     fn scope(&mut self) -> &mut DirectoryWritten {
         match &mut self.directory {

@@ -17,20 +17,23 @@ const DEFINITION: Definition =
 static READ_SO_FAR: AtomicU64 = AtomicU64::new(0);
 
 /// A script to load in every httpd child before it takes requests.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
     /// The script's file.
     pub script: Text,
     /// The interpreter to load it in; empty is the main one.
     pub application_group: Text,
+    /// The line that asks for it, as in [`Place::line`].
+    pub line: String,
     order: u64,
 }
 
 impl Import {
     /// A script that is loaded after all those that have been read so far.
-    pub(super) fn next(script: &[u8], application_group: &Text) -> Import {
+    pub(super) fn next(script: &[u8], application_group: &Text, place: &Place<'_>) -> Import {
         let order = READ_SO_FAR.fetch_add(1, Ordering::Relaxed);
-        Import { script: script.into(), application_group: application_group.clone(), order }
+        let line = place.line.clone().unwrap_or_default();
+        Import { script: script.into(), application_group: application_group.clone(), line, order }
     }
 }
 
@@ -65,7 +68,11 @@ pub(super) fn import_script(place: &mut Place<'_>, line: &[u8]) -> Result<(), Re
         Refusal::new("Name of WSGI process group required: add process-group=NAME, or %{GLOBAL} for embedded mode")
     })?;
     check_process_group(&process_group, place)?;
-    place.server.imports.push(Import::next(&script, &application_group));
+    let import = Import::next(&script, &application_group, place);
+    place.server.imports.push(import);
+    if words.has_open_quote() {
+        place.remark_open_quote();
+    }
     Ok(())
 }
 

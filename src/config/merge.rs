@@ -24,13 +24,14 @@ impl DirectoryWritten {
 impl ServerWritten {
     /// The virtual host `inner` laid over the main server `base`.
     ///
-    /// Aliases are not overridden but tried after the virtual host's own. Import scripts stay with the
-    /// server that names them, so that walking all servers meets each once.
+    /// Aliases are not overridden but tried after the virtual host's own. Import scripts and remarks
+    /// stay with the server whose lines they are, so that walking all servers meets each once.
     pub fn merge(base: &ServerWritten, inner: &ServerWritten) -> ServerWritten {
         ServerWritten {
             outside: DirectoryWritten::merge(&base.outside, &inner.outside),
             aliases: inner.aliases.iter().chain(&base.aliases).cloned().collect(),
             imports: inner.imports.clone(),
+            remarks: inner.remarks.clone(),
             python: PythonWritten::merge(&base.python, &inner.python),
         }
     }

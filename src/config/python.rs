@@ -63,6 +63,12 @@ impl PythonSettings {
         }
     }
 
+    /// The entries of `path`.
+    pub fn path_entries(&self) -> impl Iterator<Item = &[u8]> {
+        let path = self.path.as_deref().unwrap_or_default();
+        path.split(|byte| *byte == b':').filter(|entry| !entry.is_empty())
+    }
+
     /// What stands between the interpreter's name and `-c` on its command line.
     ///
     /// Source: CPython, "Command line and environment".
@@ -195,6 +201,12 @@ mod tests {
         ]);
         let host = ServerWritten::merge(&main, &ServerWritten::default());
         assert_eq!(PythonSettings::of(&host), PythonSettings::of(&main));
+    }
+
+    #[test]
+    fn a_path_has_no_empty_entries() {
+        let settings = settings(&["WSGIPythonPath :/a::/b:"]);
+        assert_eq!(settings.path_entries().collect::<Vec<_>>(), [b"/a", b"/b"]);
     }
 
     #[test]

@@ -44,12 +44,13 @@ fn apply(
     let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
     let directive = DIRECTIVES.iter().find(|row| row.name.to_bytes() == name.as_bytes()).expect("a directive");
     let server_name = Some(b"www.example.com".to_vec());
-    let mut place = Place { server, directory, compile: &compile, server_name, is_virtual };
+    let line = Some(format!("{name} (httpd.conf, line 7)"));
+    let mut place = Place { server, directory, compile: &compile, server_name, is_virtual, line };
     match directive.arguments {
-        Arguments::Raw => (directive.apply)(&mut place, rest.as_bytes()),
+        Arguments::Raw => directive.read(&mut place, rest.as_bytes(), rest.as_bytes()),
         Arguments::One => {
             let word = Words::of(rest.as_bytes()).word().expect("one argument");
-            (directive.apply)(&mut place, &word)
+            directive.read(&mut place, &word, rest.as_bytes())
         }
     }
 }

@@ -4,6 +4,7 @@
 /// What is left of a configuration line.
 pub(super) struct Words<'l> {
     rest: &'l [u8],
+    has_open_quote: bool,
 }
 
 /// What stands next on a line where options are expected.
@@ -16,7 +17,7 @@ pub(super) enum OptionWord<'l> {
 
 impl<'l> Words<'l> {
     pub(super) fn of(line: &'l [u8]) -> Words<'l> {
-        Words { rest: line }
+        Words { rest: line, has_open_quote: false }
     }
 
     /// The next word, or `None` at the end; an empty pair of quotes is an empty word.
@@ -35,6 +36,17 @@ impl<'l> Words<'l> {
             Some(quote) => self.quoted(quote),
             None => self.plain(),
         })
+    }
+
+    /// Whether a word that was read lacks its closing quote.
+    pub(super) fn has_open_quote(&self) -> bool {
+        self.has_open_quote
+    }
+
+    /// Reads to the end of the line as words; whether one of them lacks its closing quote.
+    pub(super) fn leaves_quote_open(mut self) -> bool {
+        while self.word().is_some() {}
+        self.has_open_quote
     }
 
     /// The next option, or `None` at the end.
@@ -77,6 +89,7 @@ impl<'l> Words<'l> {
                 }
             }
         }
+        self.has_open_quote |= at >= self.rest.len();
         self.rest = self.rest.get(at + 1..).unwrap_or_default();
         word
     }
@@ -142,7 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_closing_quote_is_forgiven() {
+    fn a_missing_closing_quote_is_forgiven_and_noticed() {
+        for (line, is_open) in [(r#""a b" 'c'"#, false), (r#"a "b c"#, true), (r#""a\""#, true), (r#"a"b"#, false)] {
+            assert_eq!(Words::of(line.as_bytes()).leaves_quote_open(), is_open, "{line}");
+        }
         assert_eq!(words(r#"a "b c"#), ["a", "b c"]);
         assert_eq!(words("\"b\\"), ["b\\"]);
     }

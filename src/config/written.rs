@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::alias::Alias;
 use super::import::Import;
 use super::python::HashSeed;
+use super::remark::Remark;
 use super::settled::HeadMapping;
 
 /// A text from the configuration.
@@ -37,7 +38,16 @@ pub struct ServerWritten {
     pub(super) aliases: Vec<Arc<Alias>>,
     /// Not inherited by virtual hosts: the list belongs to the process.
     pub(super) imports: Vec<Import>,
+    /// Not inherited either: each is about a line of this very server.
+    pub(super) remarks: Vec<Remark>,
     pub(super) python: PythonWritten,
+}
+
+impl ServerWritten {
+    /// What is odd about the server's own lines.
+    pub fn remarks(&self) -> &[Remark] {
+        &self.remarks
+    }
 }
 
 /// What the main server says about the interpreter.

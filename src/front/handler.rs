@@ -1,6 +1,6 @@
 //! The content handler: what is refused before Python is asked, and by which door the rest goes.
 
-use super::target::{Target, resolve};
+use super::target::{Target, alias, resolve};
 use super::translate::{FORCED_TYPE, SCRIPT_HANDLER};
 use super::{embedded, environ};
 use crate::apache::{Answer, FileKind, Request, Server, log_line};
@@ -55,7 +55,10 @@ fn check_script(request: Request<'_>) -> Result<(), u16> {
     }
     match request.file_kind() {
         FileKind::Missing => {
-            log_line!(request, Error, codes::SCRIPT_MISSING; "Target WSGI script not found or unable to stat: {file}{}; answering 404", request.path_info().escape_ascii());
+            // Nothing was joined to a target that is all there is of the name.
+            let pitfall = alias(request).and_then(|alias| alias.joins_names_in(request.filename()));
+            let reason = pitfall.map_or_else(String::new, |why| format!(" ({why})"));
+            log_line!(request, Error, codes::SCRIPT_MISSING; "Target WSGI script not found or unable to stat: {file}{}{reason}; answering 404", request.path_info().escape_ascii());
             return Err(404);
         }
         FileKind::Directory => {

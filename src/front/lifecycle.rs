@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::python::{self, Embedding};
+use super::remarks;
 use crate::apache::{Answer, Pool, Server, announce, is_preliminary_pass, log_line};
 use crate::codes;
-use crate::config::{PythonSettings, imports};
+use crate::config::{Import, PythonSettings, imports};
 
 /// How long a child that ends waits for its applications' exit functions and threads. httpd itself kills
 /// children some seconds after it asked them to stop.
@@ -18,11 +19,15 @@ pub(crate) fn post_config(pool: Pool<'_>, server: Server<'_>) -> Answer {
     }
     announce(pool, concat!("mod_wsgi_rs/", env!("CARGO_PKG_VERSION")));
     let settings = PythonSettings::of(server.settings());
-    let is_needed = !settings.restrict_embedded.unwrap_or(false) || has_imports(server);
+    remarks::log_lines(server);
+    let imports = all_imports(server);
+    let is_needed = !settings.restrict_embedded.unwrap_or(false) || !imports.is_empty();
     if !is_needed {
         return Answer::Ok;
     }
-    let embedding = Embedding::find(settings);
+    remarks::log_python_path(server, &settings);
+    let impossible = remarks::log_imports(server, imports);
+    let embedding = Embedding::find(settings, impossible);
     match embedding.found() {
         Ok(found) => announce(pool, &format!("Python/{}", found.version)),
         Err(reason) => {
@@ -33,10 +38,19 @@ pub(crate) fn post_config(pool: Pool<'_>, server: Server<'_>) -> Answer {
     Answer::Ok
 }
 
+/// The configuration is only to be looked at (`httpd -t`): what would be said of it at start is said now, but for what
+/// takes running the interpreter.
+pub(crate) fn test_config(server: Server<'_>) {
+    remarks::log_lines(server);
+    remarks::log_python_path(server, &PythonSettings::of(server.settings()));
+    remarks::log_imports(server, all_imports(server));
+}
+
 /// A child has started: prepare Python's start, and run the import scripts, if there are any.
 pub(crate) fn child_init(server: Server<'_>) {
     python::set_environment(server);
-    let imports = imports(server.all().map(Server::settings));
+    let mut imports = all_imports(server);
+    imports.retain(|import| !python::is_impossible(server, import));
     if imports.is_empty() {
         return;
     }
@@ -58,6 +72,6 @@ pub(crate) fn child_exit() {
     }
 }
 
-fn has_imports(server: Server<'_>) -> bool {
-    !imports(server.all().map(Server::settings)).is_empty()
+fn all_imports(server: Server<'_>) -> Vec<Import> {
+    imports(server.all().map(Server::settings))
 }

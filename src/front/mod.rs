@@ -3,9 +3,12 @@
 pub(crate) mod embedded;
 mod environ;
 pub(crate) mod handler;
+mod installation;
 pub(crate) mod lifecycle;
 mod names;
 mod python;
+mod remarks;
 mod respond;
+mod settings_block;
 mod target;
 pub(crate) mod translate;

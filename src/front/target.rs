@@ -25,7 +25,7 @@ pub(super) struct Target<'r> {
 
 /// The alias that the request came by. httpd's fast internal redirects lose which one it was, but not that
 /// it was one of ours.
-fn alias(request: Request<'_>) -> Option<&Alias> {
+pub(super) fn alias(request: Request<'_>) -> Option<&Alias> {
     request.alias().or_else(|| {
         let is_ours = request.notes().get(FORCED_TYPE) == Some(SCRIPT_HANDLER.to_bytes());
         is_ours.then(|| find_alias(request.server().settings(), request.uri())).flatten().map(|mapped| mapped.alias)

@@ -10,7 +10,30 @@ import io
 from . import log
 
 
-class TextLog:
+class _WriteOnly:
+    """What is true of both layers: they are written to, and nothing else."""
+
+    __slots__ = ()
+
+    def isatty(self):
+        return False
+
+    def readable(self):
+        return False
+
+    def seekable(self):
+        return False
+
+    def writable(self):
+        return True
+
+    def _unsupported(self, *arguments):
+        raise io.UnsupportedOperation("wsgi.errors log object can only be written to")
+
+    read = seek = tell = truncate = _unsupported
+
+
+class TextLog(_WriteOnly):
     """What the streams have in common: the face of a write-through `io.TextIOWrapper`.
 
     Subclasses define `name` and `_write(data, caller)`, `_flush(caller)`; `caller` is the name of the
@@ -55,26 +78,11 @@ class TextLog:
     def reconfigure(self, **options):
         """Accepted and ignored: encoding and buffering are the log's."""
 
-    def isatty(self):
-        return False
-
-    def readable(self):
-        return False
-
-    def seekable(self):
-        return False
-
-    def writable(self):
-        return True
-
     def fileno(self):
         # UnsupportedOperation is an OSError, and the one that callers such as traceback (3.13) catch.
         raise io.UnsupportedOperation("wsgi.errors log object has no file descriptor")
 
-    def _unsupported(self, *arguments):
-        raise io.UnsupportedOperation("wsgi.errors log object can only be written to")
-
-    read = readline = readlines = seek = tell = truncate = _unsupported
+    readline = readlines = _WriteOnly._unsupported
 
     def __enter__(self):
         return self
@@ -86,7 +94,7 @@ class TextLog:
         return f"<{type(self).__name__} name={self.name!r} encoding='utf-8'>"
 
 
-class BinaryLog:
+class BinaryLog(_WriteOnly):
     """The `.buffer` of a stream: takes bytes-like objects, and str with a DeprecationWarning."""
 
     __slots__ = ("_text",)
@@ -119,25 +127,10 @@ class BinaryLog:
     def close(self):
         """Does nothing, so that an `io.TextIOWrapper` around this object may be thrown away."""
 
-    def isatty(self):
-        return False
-
-    def readable(self):
-        return False
-
-    def seekable(self):
-        return False
-
-    def writable(self):
-        return True
-
     def fileno(self):
         return self._text.fileno()
 
-    def _unsupported(self, *arguments):
-        raise io.UnsupportedOperation("wsgi.errors log object can only be written to")
-
-    read = read1 = readinto = readinto1 = seek = tell = truncate = _unsupported
+    read1 = readinto = readinto1 = _WriteOnly._unsupported
 
 
 io.TextIOBase.register(TextLog)

@@ -30,7 +30,7 @@ unsafe fn slice<'a>(bytes: Bytes) -> &'a [u8] {
     if bytes.len == 0 {
         return &[];
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller promises that `len` bytes can be read at `data` for the length of the call.
     unsafe { std::slice::from_raw_parts(bytes.data, bytes.len) }
 }
 
@@ -73,7 +73,7 @@ unsafe extern "C" fn serve(request: Served, head: Bytes) -> c_int {
 
 unsafe extern "C" fn import_script(path: Bytes, application_group: Bytes) -> c_int {
     let imported = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: as for serve.
+        // SAFETY: the module passes slices that it holds during the call (src/apache/host.rs, Host::import_script).
         let (path, group) = unsafe { (slice(path), slice(application_group)) };
         let Ok(interpreter) = registry::obtain(group, false) else { return false };
         // A file that cannot be looked at cannot be loaded either, and load() says why.
@@ -135,12 +135,11 @@ fn bytes(slice: &[u8]) -> Bytes {
     Bytes { data: slice.as_ptr(), len: slice.len() }
 }
 
-// SAFETY (of every call below): the table's functions take what embedded.rs says; context is the one
-// that came with the table, in use only during `serve`, and one call at a time (`&mut self`).
 impl Exchange for ModuleExchange<'_> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, ReadError> {
         let mut fault = Self::fault();
-        // SAFETY: see above.
+        // SAFETY: the context came with the table and is valid during `serve` (gateway::embedded, Served), and `&mut self`
+        // makes it one call at a time; `buf` is a slice of ours and `fault` a local, both for the length of the call.
         let count = unsafe { (self.table.read)(self.context, buf.as_mut_ptr(), buf.len(), &mut fault) };
         match (usize::try_from(count), fault.kind) {
             (Ok(count), _) => Ok(count.min(buf.len())),
@@ -153,7 +152,8 @@ impl Exchange for ModuleExchange<'_> {
 
     fn start(&mut self, head: &[u8]) -> Result<(), WriteError> {
         let mut fault = Self::fault();
-        // SAFETY: see above.
+        // SAFETY: the context came with the table and is valid during `serve` (gateway::embedded, Served), and `&mut self`
+        // makes it one call at a time; `head` is a slice of ours and `fault` a local, both for the length of the call.
         let result = unsafe { (self.table.start)(self.context, bytes(head), &mut fault) };
         written(result, &fault)
     }
@@ -165,20 +165,23 @@ impl Exchange for ModuleExchange<'_> {
             Flow::Flush => 1,
             Flow::End => 2,
         };
-        // SAFETY: see above.
+        // SAFETY: the context came with the table and is valid during `serve` (gateway::embedded, Served), and `&mut self`
+        // makes it one call at a time; `piece` is a slice of ours and `fault` a local, both for the length of the call.
         let result = unsafe { (self.table.write)(self.context, bytes(piece), flow, &mut fault) };
         written(result, &fault)
     }
 
     fn send_file(&mut self, file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), WriteError> {
         let mut fault = Self::fault();
-        // SAFETY: see above.
+        // SAFETY: the context came with the table and is valid during `serve` (gateway::embedded, Served), and `&mut self`
+        // makes it one call at a time; `file` stays open and `fault` is a local, both for the length of the call.
         let result = unsafe { (self.table.send_file)(self.context, file.as_raw_fd(), offset, length, &mut fault) };
         written(result, &fault)
     }
 
     fn is_client_gone(&mut self) -> bool {
-        // SAFETY: see above.
+        // SAFETY: the context came with the table and is valid during `serve` (gateway::embedded, Served), and `&mut self`
+        // makes it one call at a time; nothing else crosses.
         unsafe { (self.table.is_client_gone)(self.context) != 0 }
     }
 }
@@ -196,7 +199,7 @@ impl RequestLog for ModuleLog<'_> {
     }
 
     fn log(&self, level: Level, line: &[u8]) {
-        // SAFETY: as above; the line outlives the call.
+        // SAFETY: the context came with the table and is only read; used during `serve`. The line outlives the call.
         unsafe { (self.table.log)(self.context, level as c_int, bytes(line)) }
     }
 }

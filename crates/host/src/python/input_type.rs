@@ -26,7 +26,7 @@ pub(super) fn new(py: Attached, active: &Arc<Active>) -> Result<Ref, Raised> {
 /// # Safety
 /// `module` is the module being initialised.
 pub(super) unsafe fn make_type(module: *mut ffi::PyObject) -> Result<Ref, Raised> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller promises the module that is being initialised; SLOTS is a static and fits the size given.
     unsafe { instance::new_type(module, c"mod_wsgi.Input", size_of_instance::<Arc<Active>>(), SLOTS.as_ptr()) }
 }
 

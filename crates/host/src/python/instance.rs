@@ -40,7 +40,7 @@ pub(super) unsafe fn new<T>(_py: Attached, class: &Ref, value: T) -> Result<Ref,
 /// # Safety
 /// `object` is a live instance that [`new`] made with `T`, and stays alive for `'a`.
 pub(super) unsafe fn value<'a, T>(object: *mut ffi::PyObject) -> &'a T {
-    // SAFETY: as the caller promises; the value is never moved.
+    // SAFETY: the caller promises an instance that new() laid out as Instance<T>, alive for 'a; the value is never moved.
     unsafe { &(*object.cast::<Instance<T>>()).value }
 }
 
@@ -78,7 +78,8 @@ pub(super) unsafe fn arguments<'a>(arguments: *mut *mut ffi::PyObject, count: ff
     if count == 0 {
         return &[];
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: Python passes `count` live objects at `arguments` and keeps them for the call (METH_FASTCALL), and the caller
+    // promises that these are those.
     unsafe { std::slice::from_raw_parts(arguments, count as usize) }
 }
 

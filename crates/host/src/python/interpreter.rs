@@ -33,7 +33,8 @@ pub(super) struct Interpreter {
 // SAFETY: everything but `raw`, which never changes, is only touched by threads attached to this very
 // interpreter, that is, one at a time under its GIL: through `Attached::interpreter`.
 unsafe impl Send for Interpreter {}
-// SAFETY: as above.
+// SAFETY: no two threads reach its cells at once: `Attached::interpreter` gives it only to the thread that holds this
+// interpreter's GIL, and `raw` never changes.
 unsafe impl Sync for Interpreter {}
 
 /// An environ value: as it came, and as a str.

@@ -73,7 +73,8 @@ unsafe extern "C" fn execute(module: *mut ffi::PyObject) -> c_int {
     // SAFETY: the import system executes the module attached, with the module live.
     let py = unsafe { Attached::assume_unregistered() };
     let done = guard(py, || {
-        // SAFETY: as above; the module keeps the types.
+        // SAFETY: the import system keeps the module live during its exec function (moduleobject, Py_mod_exec), and we are
+        // attached; the module keeps the types.
         unsafe {
             add(module, REQUEST_TYPE, request_type::make_type(module)?)?;
             add(module, INPUT_TYPE, input_type::make_type(module)?)?;
@@ -91,7 +92,7 @@ unsafe extern "C" fn execute(module: *mut ffi::PyObject) -> c_int {
 /// # Safety
 /// Attached; `module` is live.
 unsafe fn add(module: *mut ffi::PyObject, name: &CStr, object: Ref) -> Result<(), Raised> {
-    // SAFETY: as the caller promises; the module takes a reference of its own.
+    // SAFETY: the caller promises a live module and that we are attached; the module takes a reference of its own.
     match unsafe { ffi::PyObject_SetAttrString(module, name.as_ptr(), object.as_ptr()) } {
         0 => Ok(()),
         _ => Err(Raised),
@@ -107,7 +108,7 @@ unsafe fn call(
     arguments: Arguments<'_>,
     function: impl FnOnce(Attached, Arguments<'_>) -> Result<Ref, Raised>,
 ) -> *mut ffi::PyObject {
-    // SAFETY: as the caller promises.
+    // SAFETY: Python calls functions of a module attached, and the caller promises that this is such a call.
     let py = unsafe { Attached::assume_unregistered() };
     guard(py, || function(py, arguments))
 }

@@ -41,7 +41,7 @@ impl Ref {
     /// # Safety
     /// `raw` is a live object; the thread is attached.
     pub(super) unsafe fn borrowed(raw: *mut ffi::PyObject) -> Ref {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller promises a live object, so it is not null, and that the thread is attached.
         unsafe {
             ffi::Py_INCREF(raw);
             Ref(NonNull::new_unchecked(raw), PhantomData)

@@ -198,6 +198,6 @@ pub(super) fn log(level: Level, line: &[u8]) {
 
 /// Whether lines of a level are written.
 pub(super) fn is_logged(level: Level) -> bool {
-    // SAFETY: as above.
+    // SAFETY: the function is the module's, which is never unloaded, and takes a number.
     TABLE.get().is_some_and(|table| unsafe { (table.is_logged)(level as i32) } != 0)
 }

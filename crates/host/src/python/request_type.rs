@@ -42,7 +42,7 @@ fn bind(definition: &'static Table<ffi::PyMethodDef, 1>, request: &Ref) -> Resul
 /// # Safety
 /// `module` is the module being initialised.
 pub(super) unsafe fn make_type(module: *mut ffi::PyObject) -> Result<Ref, Raised> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller promises the module that is being initialised; SLOTS is a static and fits the size given.
     unsafe { instance::new_type(module, c"_wsgi_host.Request", size_of_instance::<Arc<Active>>(), SLOTS.as_ptr()) }
 }
 
@@ -158,7 +158,8 @@ fn defer(py: Attached, active: &Arc<Active>, arguments: Arguments<'_>) -> Result
     if !active.is_running() {
         return Err(Unavailable::Over.raise(py, "defer() called"));
     }
-    // SAFETY: as above.
+    // SAFETY: the interpreter keeps a call's arguments alive until it returns; the reference that is taken here keeps the
+    // callable alive after that.
     active.defer(unsafe { Ref::borrowed(*callable) });
     Ok(py.none())
 }

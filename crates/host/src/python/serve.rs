@@ -93,7 +93,8 @@ fn walk(py: Attached, exchange: &mut dyn Exchange, log: &dyn RequestLog, head: &
     // `active.end()` below, also when this function unwinds (End), which waits for any thread that is
     // using it; what is given back is used up in `serve`, inside the exchange's life.
     let exchange: &'static mut dyn Exchange = unsafe { std::mem::transmute(exchange) };
-    // SAFETY: as for the exchange: `active.end()` forgets it, under the GIL, under which alone it is used.
+    // SAFETY: only the lifetime is stretched: `active.end()` below forgets the log, also when this function unwinds (End),
+    // and does so under the GIL, under which alone it is used.
     let log: &'static dyn RequestLog = unsafe { std::mem::transmute(log) };
     let script = script_path(head);
     let reply = Reply::new(head.facts().has(flags::HEAD));

@@ -31,7 +31,8 @@ pub(super) fn start_response(py: Attached, active: &Active, arguments: &[*mut ff
             py.raise(Class::Type, &format!("start_response() argument 2 must be list, not {}", py.type_name(&headers)))
         );
     }
-    // SAFETY: as above; None is no exc_info.
+    // SAFETY: the interpreter keeps a call's arguments alive until it returns (vectorcall); None is a static of CPython's
+    // and no exc_info.
     let exc_info =
         exc_info.filter(|object| *object != unsafe { ffi::Py_None() }).map(|object| unsafe { Ref::borrowed(object) });
     check_order(py, is_head_sent, exc_info)?;

@@ -28,7 +28,7 @@ pub(super) unsafe fn take(state: *mut ffi::PyThreadState) {
     if IS_TAKEN.load(Ordering::Relaxed) {
         look_on();
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller promises what PyEval_RestoreThread asks for: a state of this thread's, and none current.
     unsafe { ffi::PyEval_RestoreThread(state) };
     IS_TAKEN.store(true, Ordering::Relaxed);
 }
@@ -39,7 +39,7 @@ pub(super) unsafe fn take(state: *mut ffi::PyThreadState) {
 /// As for `PyEval_SaveThread`: the thread is attached.
 pub(super) unsafe fn leave() -> *mut ffi::PyThreadState {
     IS_TAKEN.store(false, Ordering::Relaxed);
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller promises that the thread is attached, which is all that PyEval_SaveThread asks for.
     unsafe { ffi::PyEval_SaveThread() }
 }
 

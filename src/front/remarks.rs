@@ -1,0 +1,56 @@
+//! What the parent says of a configuration that httpd accepts and that can hardly mean what it says: once, when httpd
+//! starts or is asked for a configtest, so that no child has to say it.
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::apache::{Server, log_line};
+use crate::codes;
+use crate::config::{Import, PythonSettings, ServerWritten};
+
+/// Logs what is odd about single lines.
+pub(super) fn log_lines(server: Server<'_>) {
+    for remark in server.all().flat_map(|server| ServerWritten::remarks(server.settings())) {
+        if remark.only_with.as_deref().is_none_or(|file| path(file).exists()) {
+            log_line!(server, Warning, remark.code; "{}", remark.text);
+        }
+    }
+}
+
+/// Logs which entries of `WSGIPythonPath` are not there.
+pub(super) fn log_python_path(server: Server<'_>, settings: &PythonSettings) {
+    for entry in settings.path_entries().filter(|entry| is_missing(path(entry))) {
+        log_line!(server, Warning, codes::NO_PATH_ENTRY; "WSGIPythonPath names {}, which is not there, so modules are not found in it; correct it or take it out", path(entry).display());
+    }
+}
+
+/// Logs which of the scripts to be loaded at start cannot be, and gives them.
+pub(super) fn log_imports(server: Server<'_>, imports: Vec<Import>) -> Vec<Import> {
+    let mut impossible = Vec::new();
+    for import in imports {
+        let Some(why) = why_not_loaded(&import.script) else { continue };
+        log_line!(server, Error, codes::NO_IMPORT; "{}: the script {} cannot be loaded when a process starts, since it {why}; everything else is served", import.line, path(&import.script).display());
+        impossible.push(import);
+    }
+    impossible
+}
+
+/// Why there is no use in trying to load a script, as the end of a sentence; `None` if there may be.
+pub(super) fn why_not_loaded(script: &[u8]) -> Option<&'static str> {
+    let script = path(script);
+    if is_missing(script) {
+        return Some("is not there: correct the path, or put the script there and reload httpd");
+    }
+    script.is_dir().then_some("is a directory: leave process-group= or application-group= out")
+}
+
+/// Whether nothing is there: not, whether it can be looked at.
+fn is_missing(path: &Path) -> bool {
+    path.metadata().is_err_and(|err| matches!(err.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
+}
+
+fn path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}
