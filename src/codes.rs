@@ -50,6 +50,14 @@ codes! {
     NO_PATH_ENTRY = "WSGI0323",
     /// A script to be loaded at start is not there.
     NO_IMPORT = "WSGI0324",
+    /// A directive that has no effect here, because there is nothing to do.
+    NEEDLESS_DIRECTIVE = "WSGI0325",
+    /// An alias sends requests to a process group that takes none.
+    SERVICE_TARGET = "WSGI0326",
+    /// An alias names a process group that is not defined.
+    UNDEFINED_TARGET = "WSGI0327",
+    /// The configuration as a whole is impossible.
+    CONTRADICTION = "WSGI0328",
     /// A defect of this module.
     PANIC = "WSGI0300",
 }

@@ -45,6 +45,7 @@ unsafe extern "C" fn register_hooks(_pool: *mut c::apr_pool_t) {
     // SAFETY: httpd calls register_hooks once for each configuration pass, on its one thread; the
     // lists are statics (apr_hooks.h keeps the pointers).
     unsafe {
+        c::ap_hook_check_config(Some(check_config), ptr::null(), ptr::null(), middle);
         c::ap_hook_post_config(Some(post_config), ptr::null(), ptr::null(), middle);
         c::ap_hook_test_config(Some(test_config), ptr::null(), ptr::null(), middle);
         c::ap_hook_child_init(Some(child_init), ptr::null(), ptr::null(), middle);
@@ -66,6 +67,15 @@ unsafe extern "C" fn post_config(
     server: *mut c::server_rec,
 ) -> c_int {
     record::on_post_config(pconf, server, front::lifecycle::post_config)
+}
+
+unsafe extern "C" fn check_config(
+    pconf: *mut c::apr_pool_t,
+    _plog: *mut c::apr_pool_t,
+    _ptemp: *mut c::apr_pool_t,
+    server: *mut c::server_rec,
+) -> c_int {
+    record::on_check_config(pconf, server, front::check::check_config)
 }
 
 unsafe extern "C" fn test_config(_pconf: *mut c::apr_pool_t, server: *mut c::server_rec) {

@@ -4,12 +4,14 @@ use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::accounts::SystemAccounts;
 use super::bindings as c;
 use super::config;
 use super::pool::{Pool, optional_bytes};
 use super::regex::Regex;
-use super::server::Server;
-use crate::config::{Arguments, Context, DIRECTIVES, Directive, DirectoryWritten, Pattern, Place, ServerWritten};
+use crate::config::{
+    Arguments, Context, DIRECTIVES, Directive, DirectoryWritten, GroupNames, Pattern, Place, ServerWritten,
+};
 
 /// `DIRECTIVES` as `command_rec`s, with the null entry that ends the table.
 #[repr(transparent)]
@@ -91,15 +93,14 @@ unsafe fn apply_directive(
                 return refusal;
             }
         }
-        let server = Server::from_raw(parms.server);
-        let server_name = server.name().map(<[u8]>::to_vec);
         let is_htaccess = is_htaccess(parms);
         // The server of a .htaccess is in use by every thread, and nothing that may stand there is recorded with it.
-        let mut nobodys = ServerWritten::default();
-        let written = if is_htaccess {
-            &mut nobodys
+        let mut nobodys = (ServerWritten::default(), GroupNames::default());
+        let (written, groups) = if is_htaccess {
+            (&mut nobodys.0, &mut nobodys.1)
         } else {
-            &mut (*config::slot((*parms.server).module_config).cast::<config::ServerSlot>()).written
+            let slot = config::slot((*parms.server).module_config).cast::<config::ServerSlot>();
+            (&mut (*slot).written, config::group_names(parms.pool))
         };
         // A null path is the server level; there the settings go into the server's tree.
         let directory = (!parms.path.is_null()).then(|| &mut *directory);
@@ -107,8 +108,9 @@ unsafe fn apply_directive(
             server: written,
             directory,
             compile: &|pattern| Regex::compile(pattern).map(|regex| Arc::new(regex) as Arc<dyn Pattern>),
-            server_name,
-            is_virtual: server.is_virtual(),
+            resolve: &|path| config::under_server_root(pool, path),
+            accounts: &SystemAccounts,
+            groups,
             line: (!is_htaccess).then(|| line(parms, directive)),
         };
         let written = optional_bytes((*parms.directive).args).unwrap_or(b"");

@@ -8,8 +8,8 @@ use std::ffi::{c_char, c_void};
 use std::sync::OnceLock;
 
 use super::bindings as c;
-use super::pool::Pool;
-use crate::config::{DirectoryWritten, ServerWritten};
+use super::pool::{Pool, optional_bytes};
+use crate::config::{DirectoryWritten, GroupNames, ServerWritten};
 use crate::module;
 
 /// What a server's slot holds.
@@ -39,6 +39,34 @@ pub(super) unsafe fn set_slot(vector: *mut c::ap_conf_vector_t, value: *mut c_vo
     // SAFETY: the vector has a place for each module, ours by our index (http_config.h; ap_set_module_config is this very
     // expression).
     unsafe { *vector.cast::<*mut c_void>().add(module::index()) = value }
+}
+
+/// The names of process groups that the configuration in this pool has defined so far.
+///
+/// While a virtual host is read, httpd shows no way from it to the main server, so the names go with the pool.
+///
+/// # Safety
+/// `pool` is the pool of a configuration that is being read, by the calling thread only; the result is not used after
+/// the directive for which it was asked.
+pub(super) unsafe fn group_names<'a>(pool: *mut c::apr_pool_t) -> &'a mut GroupNames {
+    const KEY: &std::ffi::CStr = c"mod_wsgi_rs group names";
+    let mut found: *mut c_void = std::ptr::null_mut();
+    // SAFETY: a pool's data is found by its key until the pool is cleared (apr_pools.h); under this key only a
+    // GroupNames of the same pool is set, which goes in the same moment.
+    unsafe {
+        c::apr_pool_userdata_get(&mut found, KEY.as_ptr(), pool);
+        if found.is_null() {
+            found = keep(pool, GroupNames::default());
+            c::apr_pool_userdata_setn(found, KEY.as_ptr(), None, pool);
+        }
+        &mut *found.cast::<GroupNames>()
+    }
+}
+
+/// A path that is relative to `ServerRoot`, made absolute; `None` if it cannot be one.
+pub(super) fn under_server_root(pool: Pool<'_>, path: &[u8]) -> Option<Vec<u8>> {
+    // SAFETY: ap_server_root_relative reads the path and gives a string of the pool, or null (http_config.h).
+    unsafe { optional_bytes(c::ap_server_root_relative(pool.as_raw(), pool.copy(path).as_ptr())) }.map(<[u8]>::to_vec)
 }
 
 /// # Safety

@@ -65,6 +65,16 @@ pub(crate) fn on_post_config(
     })
 }
 
+/// Runs check_config, which httpd runs when it has read its configuration, for `httpd -t` as well.
+pub(crate) fn on_check_config(
+    pconf: *mut c::apr_pool_t,
+    server: *mut c::server_rec,
+    hook: fn(Pool<'_>, Server<'_>) -> Answer,
+) -> c_int {
+    // check_config is to post_config what a rehearsal is: the same arguments, and anything but OK ends httpd.
+    on_post_config(pconf, server, hook)
+}
+
 /// Runs test_config (`httpd -t`).
 pub(crate) fn on_test_config(server: *mut c::server_rec, hook: fn(Server<'_>)) {
     // SAFETY: httpd passes the main server of the configuration that it has read (http_config.h, test_config).

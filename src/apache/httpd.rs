@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 
 use super::bindings as c;
-use super::pool::Pool;
+use super::pool::{Pool, optional_bytes};
 
 /// What the running httpd is, as its own functions tell it.
 pub(crate) struct Httpd {
@@ -72,6 +72,12 @@ pub(crate) fn announce(pool: Pool<'_>, component: &str) {
     let component = CString::new(component).expect("a component is made of names and digits");
     // SAFETY: ap_add_version_component copies into its own storage (httpd.h).
     unsafe { c::ap_add_version_component(pool.as_raw(), component.as_ptr()) }
+}
+
+/// A file of this name in httpd's runtime directory (`DefaultRuntimeDir`). Valid when the configuration has been read.
+pub(crate) fn runtime_path(pool: Pool<'_>, name: &CStr) -> Option<Vec<u8>> {
+    // SAFETY: ap_runtime_dir_relative reads the name and gives a string of the pool, or null (http_config.h).
+    unsafe { optional_bytes(c::ap_runtime_dir_relative(pool.as_raw(), name.as_ptr())) }.map(<[u8]>::to_vec)
 }
 
 /// httpd runs its configuration through twice at start; true in the pass that will not be used.

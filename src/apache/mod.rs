@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code, reason = "the wrapper room; every block names the fact that makes it sound")]
 
+mod accounts;
 mod ask;
 pub(crate) mod bindings;
 mod body;
@@ -22,11 +23,13 @@ mod server;
 mod status;
 mod table;
 
+#[allow(unused_imports, reason = "the daemon door, which is built at the same time, uses it")]
+pub(crate) use accounts::SystemAccounts;
 pub(crate) use ask::ask_as_server_user;
 pub(crate) use body::Body;
 pub(crate) use hook::Answer;
 pub(crate) use host::{Host, PythonFiles, host_file};
-pub(crate) use httpd::{Httpd, announce, banner, is_preliminary_pass};
+pub(crate) use httpd::{Httpd, announce, banner, is_preliminary_pass, runtime_path};
 pub(crate) use log::{Log, log_line, record_pieces};
 pub(crate) use output::Output;
 pub(crate) use pool::Pool;
@@ -38,6 +41,6 @@ pub(crate) use server::Server;
 pub(crate) mod record {
     pub(crate) use super::command::COMMANDS;
     pub(crate) use super::config::{create_directory, create_server, merge_directory, merge_server};
-    pub(crate) use super::hook::{on_child_init, on_post_config, on_request, on_test_config};
+    pub(crate) use super::hook::{on_check_config, on_child_init, on_post_config, on_request, on_test_config};
     pub(crate) use super::process::stay_loaded;
 }

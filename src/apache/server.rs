@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use super::bindings as c;
 use super::config;
 use super::pool::optional_bytes;
-use crate::config::ServerWritten;
+use crate::config::{ServerWritten, Site};
 
 /// A server or virtual host of a live configuration.
 #[derive(Clone, Copy)]
@@ -71,6 +71,11 @@ impl<'a> Server<'a> {
     pub(crate) fn name(self) -> Option<&'a [u8]> {
         // SAFETY: a string of the configuration's pool, or null.
         unsafe { optional_bytes(self.record().server_hostname) }
+    }
+
+    /// What the configuration says of the server as one of several. From check_config on.
+    pub(crate) fn site(self) -> Site<'a> {
+        Site { written: self.settings(), name: self.name(), is_virtual: self.is_virtual() }
     }
 
     /// `ServerAdmin`.

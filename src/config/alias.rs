@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::directive::Place;
 use super::import::Import;
 use super::matching::Url;
-use super::script::{Definition, ScriptOptions, check_process_group};
+use super::script::{Definition, ScriptOptions};
 use super::value::{Refusal, shown};
 use super::word::Words;
 use super::written::{ServerWritten, Text};
@@ -24,6 +24,8 @@ pub struct Alias {
     target: Text,
     /// What the line says about its scripts.
     pub options: ScriptOptions,
+    /// The line itself, as in [`Place::line`].
+    pub(super) line: String,
 }
 
 /// What a URL is mapped to.
@@ -145,10 +147,10 @@ fn add(
         )));
     };
     let options = ScriptOptions::read(&mut words, &DEFINITION)?;
-    let alias = Alias { url: url(place, &source)?, target: target.into(), options };
+    let line = place.line.clone().unwrap_or_default();
+    let alias = Alias { url: url(place, &source)?, target: target.into(), options, line };
     if let Some((process_group, application_group)) = alias.preload_groups() {
-        check_process_group(process_group, place)?;
-        let import = Import::next(alias.script(), application_group, place);
+        let import = Import::next(alias.script(), process_group, application_group, place);
         place.server.imports.push(import);
     }
     if words.has_open_quote() {
@@ -161,7 +163,7 @@ fn add(
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{refusal, server, virtual_refusal};
+    use super::super::sample::{refusal, server};
     use super::*;
 
     #[test]
@@ -289,14 +291,6 @@ mod tests {
             refusal("WSGIScriptAliasMatch \"(\" /x"),
             "Regular expression could not be compiled: '('; accepted are Perl-compatible ones"
         );
-    }
-
-    #[test]
-    fn a_preload_in_an_unknown_process_group_is_refused() {
-        let line = "WSGIScriptAlias /x /y process-group=d application-group=%{GLOBAL}";
-        assert!(refusal(line).contains("process group not yet configured: 'd'"));
-        assert!(virtual_refusal(line).contains("the virtual host www.example.com"));
-        assert_eq!(server(&["WSGIScriptAlias /x /y process-group=d"]).aliases.len(), 1);
     }
 
     #[test]

@@ -4,9 +4,11 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
+use gateway::Level;
+
 use super::word::Words;
 use super::written::{DirectoryWritten, ServerWritten, Text};
-use super::{Pattern, Refusal, Remark, alias, import, value};
+use super::{Accounts, GroupNames, Pattern, Refusal, Remark, alias, daemon, import, script, socket, value};
 use crate::codes;
 
 /// Where a directive may stand.
@@ -51,6 +53,9 @@ pub type Apply = fn(&mut Place<'_>, &[u8]) -> Result<(), Refusal>;
 /// Compiles a regular expression; `None` if it is malformed.
 pub type Compile<'a> = dyn Fn(&[u8]) -> Option<Arc<dyn Pattern>> + 'a;
 
+/// Makes a path that is relative to `ServerRoot` absolute; `None` if it cannot be one.
+pub type Resolve<'a> = dyn Fn(&[u8]) -> Option<Vec<u8>> + 'a;
+
 /// Where a directive stands, and what it needs from httpd.
 pub struct Place<'a> {
     /// The main server or the virtual host.
@@ -59,10 +64,12 @@ pub struct Place<'a> {
     pub directory: Option<&'a mut DirectoryWritten>,
     /// httpd's regular expressions.
     pub compile: &'a Compile<'a>,
-    /// `ServerName` of the server, if it is known already.
-    pub server_name: Option<Vec<u8>>,
-    /// Whether the server is a virtual host.
-    pub is_virtual: bool,
+    /// httpd's notion of a relative path.
+    pub resolve: &'a Resolve<'a>,
+    /// The system's users and groups.
+    pub accounts: &'a dyn Accounts,
+    /// The process groups that this configuration has defined so far, in all servers.
+    pub groups: &'a mut GroupNames,
     /// Name, file and number of the line, as in `WSGIPythonPath (/etc/httpd.conf, line 3)`; `None` in a `.htaccess`,
     /// which is read for every request, so that nobody would be told of its remarks.
     pub line: Option<String>,
@@ -85,8 +92,17 @@ impl Directive {
 impl Place<'_> {
     /// Records a doubt about this line.
     pub(super) fn remark(&mut self, code: &'static str, text: &str, only_with: Option<Text>) {
+        self.say(Level::Warning, code, text, only_with);
+    }
+
+    /// Records that this line has no effect here, and why that is well.
+    pub(super) fn note(&mut self, code: &'static str, text: &str) {
+        self.say(Level::Notice, code, text, None);
+    }
+
+    fn say(&mut self, level: Level, code: &'static str, text: &str, only_with: Option<Text>) {
         if let Some(line) = &self.line {
-            self.server.remarks.push(Remark { code, text: format!("{line}: {text}"), only_with });
+            self.server.remarks.push(Remark { level, code, text: format!("{line}: {text}"), only_with });
         }
     }
 
@@ -127,14 +143,38 @@ macro_rules! scoped_flag {
 
 /// Every directive, in the order of docs/directives.md.
 pub const DIRECTIVES: &[Directive] = &[
-    raw(c"WSGIScriptAlias", c"a URL path, the script or directory that answers it, and options", alias::script_alias),
+    raw(c"WSGIDaemonProcess", Context::Server, c"name of a process group, and options", daemon::daemon_process),
+    one(c"WSGIProcessGroup", Context::ServerOrDirectory, c"name of the process group to run in", |place, word| {
+        place.scope().process_group = Some(word.into());
+        Ok(())
+    }),
+    raw(
+        c"WSGIRestrictProcess",
+        Context::ServerOrDirectory,
+        c"names of the process groups that may be used here",
+        |place, line| {
+            place.scope().restrict_process = Some(script::group_list(line));
+            Ok(())
+        },
+    ),
+    one(c"WSGISocketPrefix", Context::GlobalOnly, c"path that the sockets' names begin with", socket::set_prefix),
+    one(c"WSGISocketRotation", Context::GlobalOnly, c"On or Off; has no effect here", socket::set_rotation),
+    one(c"WSGIAcceptMutex", Context::GlobalOnly, c"a lock mechanism; has no effect here", socket::set_accept_mutex),
+    raw(
+        c"WSGIScriptAlias",
+        Context::Server,
+        c"a URL path, the script or directory that answers it, and options",
+        alias::script_alias,
+    ),
     raw(
         c"WSGIScriptAliasMatch",
+        Context::Server,
         c"a regular expression, the script that answers what it matches, and options",
         alias::script_alias_match,
     ),
     raw(
         c"WSGIImportScript",
+        Context::Server,
         c"a script to load when a process starts, process-group= and application-group=",
         import::import_script,
     ),
@@ -207,8 +247,8 @@ const fn one(name: &'static CStr, context: Context, help: &'static CStr, apply: 
     Directive { name, context, arguments: Arguments::One, help, apply }
 }
 
-const fn raw(name: &'static CStr, help: &'static CStr, apply: Apply) -> Directive {
-    Directive { name, context: Context::Server, arguments: Arguments::Raw, help, apply }
+const fn raw(name: &'static CStr, context: Context, help: &'static CStr, apply: Apply) -> Directive {
+    Directive { name, context, arguments: Arguments::Raw, help, apply }
 }
 
 #[cfg(test)]
@@ -223,8 +263,14 @@ mod tests {
 
     #[test]
     fn directives_may_stand_where_mod_wsgi_allows_them() {
-        assert_eq!(named(Context::Server), ["WSGIScriptAlias", "WSGIScriptAliasMatch", "WSGIImportScript"]);
-        assert_eq!(named(Context::ServerOrDirectory), ["WSGIApplicationGroup"]);
+        assert_eq!(
+            named(Context::Server),
+            ["WSGIDaemonProcess", "WSGIScriptAlias", "WSGIScriptAliasMatch", "WSGIImportScript"]
+        );
+        assert_eq!(
+            named(Context::ServerOrDirectory),
+            ["WSGIProcessGroup", "WSGIRestrictProcess", "WSGIApplicationGroup"]
+        );
         assert_eq!(
             named(Context::FileInfo),
             [
@@ -238,8 +284,8 @@ mod tests {
                 "WSGIEnableSendfile",
             ]
         );
-        assert_eq!(named(Context::GlobalOnly).len() + 3 + 1 + 8, DIRECTIVES.len());
-        assert_eq!(DIRECTIVES.len(), 24);
+        assert_eq!(named(Context::GlobalOnly).len() + 4 + 3 + 8, DIRECTIVES.len());
+        assert_eq!(DIRECTIVES.len(), 30);
     }
 
     #[test]
@@ -258,6 +304,7 @@ mod tests {
             "WSGIRestrictStdin",
             "WSGIRestrictStdout",
             "WSGIRestrictSignal",
+            "WSGISocketRotation",
         ];
         for name in flags {
             let refused = refusal(&format!("{name} maybe"));

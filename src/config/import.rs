@@ -1,10 +1,9 @@
 //! Scripts that are loaded when a process starts: those that `WSGIImportScript` names, and those behind
 //! aliases that say exactly where they run.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::directive::Place;
-use super::script::{Definition, ScriptOptions, check_process_group};
+use super::order;
+use super::script::{Definition, ScriptOptions};
 use super::value::Refusal;
 use super::word::Words;
 use super::written::{ServerWritten, Text};
@@ -12,15 +11,13 @@ use super::written::{ServerWritten, Text};
 const DEFINITION: Definition =
     Definition { what: "import script", accepted: "process-group= and application-group=", is_alias: false };
 
-// Only a rising number, no configuration: virtual hosts are read into values of their own, and this
-// orders their imports among each other.
-static READ_SO_FAR: AtomicU64 = AtomicU64::new(0);
-
-/// A script to load in every httpd child before it takes requests.
+/// A script to load in every process of a group before it takes requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
     /// The script's file.
     pub script: Text,
+    /// The process group; empty is embedded, so every httpd child.
+    pub process_group: Text,
     /// The interpreter to load it in; empty is the main one.
     pub application_group: Text,
     /// The line that asks for it, as in [`Place::line`].
@@ -30,18 +27,24 @@ pub struct Import {
 
 impl Import {
     /// A script that is loaded after all those that have been read so far.
-    pub(super) fn next(script: &[u8], application_group: &Text, place: &Place<'_>) -> Import {
-        let order = READ_SO_FAR.fetch_add(1, Ordering::Relaxed);
-        let line = place.line.clone().unwrap_or_default();
-        Import { script: script.into(), application_group: application_group.clone(), line, order }
+    pub(super) fn next(script: &[u8], process_group: &Text, application_group: &Text, place: &Place<'_>) -> Import {
+        Import {
+            script: script.into(),
+            process_group: process_group.clone(),
+            application_group: application_group.clone(),
+            line: place.line.clone().unwrap_or_default(),
+            order: order::next(),
+        }
     }
 }
 
-/// What is to be loaded at start, in the order of the configuration, each script once per interpreter.
+/// What is to be loaded when a process of this group starts (empty: an httpd child), in the order of the configuration,
+/// each script once per interpreter.
 ///
 /// `servers` are the main server and all virtual hosts, in any order.
-pub fn imports<'s>(servers: impl IntoIterator<Item = &'s ServerWritten>) -> Vec<Import> {
-    let mut all: Vec<Import> = servers.into_iter().flat_map(|server| &server.imports).cloned().collect();
+pub fn imports_of<'s>(process_group: &[u8], servers: impl IntoIterator<Item = &'s ServerWritten>) -> Vec<Import> {
+    let everywhere = servers.into_iter().flat_map(|server| &server.imports);
+    let mut all: Vec<Import> = everywhere.filter(|import| *import.process_group == *process_group).cloned().collect();
     all.sort_by_key(|import| import.order);
     let mut seen = std::collections::HashSet::new();
     all.retain(|import| seen.insert((import.script.clone(), import.application_group.clone())));
@@ -67,8 +70,7 @@ pub(super) fn import_script(place: &mut Place<'_>, line: &[u8]) -> Result<(), Re
     let process_group = options.process_group.ok_or_else(|| {
         Refusal::new("Name of WSGI process group required: add process-group=NAME, or %{GLOBAL} for embedded mode")
     })?;
-    check_process_group(&process_group, place)?;
-    let import = Import::next(&script, &application_group, place);
+    let import = Import::next(&script, &process_group, &application_group, place);
     place.server.imports.push(import);
     if words.has_open_quote() {
         place.remark_open_quote();
@@ -82,7 +84,7 @@ mod tests {
     use super::*;
 
     fn listed<'s>(servers: impl IntoIterator<Item = &'s ServerWritten>) -> Vec<String> {
-        imports(servers)
+        imports_of(b"", servers)
             .iter()
             .map(|import| {
                 format!(
@@ -137,10 +139,18 @@ mod tests {
     }
 
     #[test]
-    fn an_import_into_an_unknown_process_group_is_refused() {
-        assert!(
-            refusal("WSGIImportScript /x process-group=d application-group=a")
-                .contains("process group not yet configured")
-        );
+    fn each_process_group_loads_its_own_scripts() {
+        let line = |script, group| format!("WSGIImportScript {script} process-group={group} application-group=g");
+        let server = server(&[&line("/a", "d"), &line("/b", "%{GLOBAL}"), &line("/c", "e"), &line("/a", "e")]);
+        let scripts = |group: &[u8]| -> Vec<String> {
+            imports_of(group, [&server])
+                .iter()
+                .map(|import| String::from_utf8_lossy(&import.script).into_owned())
+                .collect()
+        };
+        assert_eq!(scripts(b""), ["/b"]);
+        assert_eq!(scripts(b"d"), ["/a"]);
+        assert_eq!(scripts(b"e"), ["/c", "/a"]);
+        assert!(scripts(b"other").is_empty());
     }
 }

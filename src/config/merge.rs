@@ -10,6 +10,8 @@ impl DirectoryWritten {
         DirectoryWritten {
             callable_object: over(&inner.callable_object, &base.callable_object),
             application_group: over(&inner.application_group, &base.application_group),
+            process_group: over(&inner.process_group, &base.process_group),
+            restrict_process: over(&inner.restrict_process, &base.restrict_process),
             pass_authorization: inner.pass_authorization.or(base.pass_authorization),
             script_reloading: inner.script_reloading.or(base.script_reloading),
             error_override: inner.error_override.or(base.error_override),
@@ -24,13 +26,15 @@ impl DirectoryWritten {
 impl ServerWritten {
     /// The virtual host `inner` laid over the main server `base`.
     ///
-    /// Aliases are not overridden but tried after the virtual host's own. Import scripts and remarks
+    /// Aliases are not overridden but tried after the virtual host's own. Process groups, import scripts and remarks
     /// stay with the server whose lines they are, so that walking all servers meets each once.
     pub fn merge(base: &ServerWritten, inner: &ServerWritten) -> ServerWritten {
         ServerWritten {
             outside: DirectoryWritten::merge(&base.outside, &inner.outside),
             aliases: inner.aliases.iter().chain(&base.aliases).cloned().collect(),
             imports: inner.imports.clone(),
+            daemons: inner.daemons.clone(),
+            socket_prefix: over(&inner.socket_prefix, &base.socket_prefix),
             remarks: inner.remarks.clone(),
             python: PythonWritten::merge(&base.python, &inner.python),
         }

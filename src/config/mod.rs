@@ -1,35 +1,49 @@
 //! Directives, in three storeys: *as written* (one value checked at a time), *merged* (unset is a value
 //! of its own), *settled* (what a request runs on). Pure: knows neither Apache nor Python; what a
-//! decision needs from a request is handed in through [`Pattern`] and [`Names`].
+//! decision needs from a request or the system is handed in through [`Pattern`], [`Names`] and [`Accounts`].
 //!
 //! In reading order: [`directive`] is the table, `word` and `value` check what stands on a line,
 //! `written` keeps it, `remark` what is odd about it, `merge` lays inner over outer, [`settled`] answers for a request, [`alias`] and `matching` map
-//! URLs to scripts, [`import`] lists what is loaded at start, [`expand`] makes group names, [`python`]
+//! URLs to scripts, [`daemon`], `daemon_options` and `given` are about one process group, [`roster`] about all of them and
+//! the configuration as a whole, [`socket`] about where they are reached, [`import`] lists what is loaded at start, [`expand`] makes group names, [`python`]
 //! says how the interpreter is started. The directives' page is docs/directives.md.
 
+#![allow(dead_code, unused_imports, reason = "the daemon door, which is built at the same time, uses the rest")]
+
+pub mod accounts;
 pub mod alias;
+pub mod daemon;
+mod daemon_options;
 pub mod directive;
 pub mod expand;
+mod given;
 pub mod import;
 mod matching;
 mod merge;
+mod order;
 pub mod python;
 mod remark;
+pub mod roster;
 #[cfg(test)]
 mod sample;
 mod script;
 pub mod settled;
+pub mod socket;
 mod value;
 mod word;
 mod written;
 
+pub use accounts::{Accounts, Identity, User};
 pub use alias::{Alias, find_alias};
+pub use daemon::{Daemon, GroupNames};
 pub use directive::{Arguments, Context, DIRECTIVES, Directive, Place};
 pub use expand::{Names, expand_application_group, expand_process_group, is_open_group};
-pub use import::{Import, imports};
+pub use import::{Import, imports_of};
 pub use matching::Pattern;
 pub use python::PythonSettings;
 pub use remark::Remark;
+pub use roster::{Defined, NoDaemon, Site, contradictions, daemons, find_daemon, remarks};
 pub use settled::{HeadMapping, Settled};
+pub use socket::{check_socket_prefix, socket_prefix};
 pub use value::Refusal;
 pub use written::{DirectoryWritten, ServerWritten};

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::directive::{Arguments, DIRECTIVES, Place};
 use super::matching::Groups;
 use super::word::Words;
-use super::{DirectoryWritten, Pattern, Refusal, ServerWritten};
+use super::{Accounts, DirectoryWritten, GroupNames, Pattern, Refusal, ServerWritten, User};
 
 /// What a server says in these lines.
 pub(super) fn server(lines: &[&str]) -> ServerWritten {
     let mut server = ServerWritten::default();
     for line in lines {
-        apply(line, &mut server, None, false).expect(line);
+        apply(line, &mut server, None).expect(line);
     }
     server
 }
@@ -20,38 +20,92 @@ pub(super) fn server(lines: &[&str]) -> ServerWritten {
 pub(super) fn section(lines: &[&str]) -> DirectoryWritten {
     let mut section = DirectoryWritten::default();
     for line in lines {
-        apply(line, &mut ServerWritten::default(), Some(&mut section), false).expect(line);
+        apply(line, &mut ServerWritten::default(), Some(&mut section)).expect(line);
     }
     section
 }
 
 /// The text with which a line of the main server is refused.
 pub(super) fn refusal(line: &str) -> String {
-    apply(line, &mut ServerWritten::default(), None, false).expect_err(line).to_string()
+    apply(line, &mut ServerWritten::default(), None).expect_err(line).to_string()
 }
 
-/// As [`refusal`], in a virtual host.
-pub(super) fn virtual_refusal(line: &str) -> String {
-    apply(line, &mut ServerWritten::default(), None, true).expect_err(line).to_string()
+fn apply(line: &str, server: &mut ServerWritten, directory: Option<&mut DirectoryWritten>) -> Result<(), Refusal> {
+    apply_as(line, server, directory, &mut GroupNames::default(), &System::ROOT)
 }
 
-fn apply(
+/// Applies a line that may depend on what was defined before, and on who httpd is.
+pub(super) fn apply_as(
     line: &str,
     server: &mut ServerWritten,
     directory: Option<&mut DirectoryWritten>,
-    is_virtual: bool,
+    groups: &mut GroupNames,
+    accounts: &dyn Accounts,
 ) -> Result<(), Refusal> {
     let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
     let directive = DIRECTIVES.iter().find(|row| row.name.to_bytes() == name.as_bytes()).expect("a directive");
-    let server_name = Some(b"www.example.com".to_vec());
     let line = Some(format!("{name} (httpd.conf, line 7)"));
-    let mut place = Place { server, directory, compile: &compile, server_name, is_virtual, line };
+    let mut place = Place { server, directory, compile: &compile, resolve: &resolve, accounts, groups, line };
     match directive.arguments {
         Arguments::Raw => directive.read(&mut place, rest.as_bytes(), rest.as_bytes()),
         Arguments::One => {
             let word = Words::of(rest.as_bytes()).word().expect("one argument");
             directive.read(&mut place, &word, rest.as_bytes())
         }
+    }
+}
+
+fn resolve(path: &[u8]) -> Option<Vec<u8>> {
+    match path {
+        b"impossible" => None,
+        _ if path.starts_with(b"/") => Some(path.to_vec()),
+        _ => Some([b"/etc/httpd/", path].concat()),
+    }
+}
+
+/// A system with the users `root`, `web` (30, home /srv/web, also in the group 32) and `www` (33), and the groups `web`
+/// (31), `staff` (50) and `more` (51).
+pub(super) struct System {
+    own_uid: u32,
+}
+
+impl System {
+    pub(super) const ROOT: System = System { own_uid: 0 };
+    pub(super) const WEB: System = System { own_uid: 30 };
+}
+
+const USERS: [(&str, u32, u32, &str); 3] =
+    [("root", 0, 0, "/root"), ("web", 30, 31, "/srv/web"), ("www", 33, 33, "/var/www")];
+
+impl Accounts for System {
+    fn user_named(&self, name: &[u8]) -> Option<User> {
+        let (name, uid, gid, home) = USERS.into_iter().find(|user| user.0.as_bytes() == name)?;
+        Some(User { name: name.as_bytes().into(), uid, gid, home: home.as_bytes().into() })
+    }
+
+    fn user_numbered(&self, uid: u32) -> Option<User> {
+        self.user_named(USERS.into_iter().find(|user| user.1 == uid)?.0.as_bytes())
+    }
+
+    fn group_named(&self, name: &[u8]) -> Option<u32> {
+        Some(match name {
+            b"web" => 31,
+            b"staff" => 50,
+            b"more" => 51,
+            _ => return None,
+        })
+    }
+
+    fn groups_of(&self, user: &[u8], gid: u32) -> Vec<u32> {
+        if user == b"web" { vec![gid, 32] } else { vec![gid] }
+    }
+
+    fn own_ids(&self) -> (u32, u32) {
+        (self.own_uid, self.own_uid + 1)
+    }
+
+    fn group_limit(&self) -> usize {
+        3
     }
 }
 

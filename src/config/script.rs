@@ -1,6 +1,7 @@
 //! The options that say where and how a script runs, as they stand behind an alias or an import.
 
-use super::directive::Place;
+use std::sync::Arc;
+
 use super::value::{Refusal, on_or_off, shown};
 use super::word::{OptionWord, Words};
 use super::written::Text;
@@ -63,6 +64,11 @@ impl ScriptOptions {
         let groups = self.process_group.as_ref().zip(self.application_group.as_ref())?;
         (!holds_macro(groups.0) && !holds_macro(groups.1)).then_some(groups)
     }
+
+    /// The process group, if it is given, is none but a daemon's and no macro.
+    pub(super) fn literal_process_group(&self) -> Option<&[u8]> {
+        self.process_group.as_deref().filter(|name| !name.is_empty() && !holds_macro(name))
+    }
 }
 
 impl Definition {
@@ -74,23 +80,12 @@ impl Definition {
     }
 }
 
-/// Refuses a script that is to be loaded at start in a process group that does not exist there.
-///
-/// No directive defines process groups yet, so the embedded one (the empty name) is all there is.
-pub(super) fn check_process_group(group: &[u8], place: &Place<'_>) -> Result<(), Refusal> {
-    if group.is_empty() {
-        return Ok(());
-    }
-    let server = match (&place.server_name, place.is_virtual) {
-        (Some(name), true) => format!("the virtual host {}", shown(name)),
-        (None, true) => "this virtual host".to_owned(),
-        (_, false) => "the main server".to_owned(),
-    };
-    Err(Refusal::new(format!(
-        "WSGI process group not yet configured: '{}' is not known to {server}, and a script cannot be loaded at \
-         start in it; use process-group=%{{GLOBAL}}",
-        shown(group)
-    )))
+/// The argument of `WSGIRestrictProcess`: names of process groups, of which `%{GLOBAL}` is the empty one.
+pub(super) fn group_list(line: &[u8]) -> Arc<[Text]> {
+    let mut words = Words::of(line);
+    std::iter::from_fn(|| words.word())
+        .map(|name| if name == b"%{GLOBAL}" { Text::default() } else { name.into() })
+        .collect()
 }
 
 fn group(value: &[u8], what: &str, main: &str) -> Result<Text, Refusal> {

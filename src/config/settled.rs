@@ -87,7 +87,16 @@ impl<'a> Settled<'a> {
 
     /// The process group before expansion; `None` and the empty name are embedded.
     pub fn process_group(&self) -> Option<&'a [u8]> {
-        self.options.and_then(|options| options.process_group.as_deref())
+        let by_alias = self.options.and_then(|options| options.process_group.as_deref());
+        by_alias.or_else(|| self.value(|written| written.process_group.as_deref()))
+    }
+
+    /// Whether `WSGIRestrictProcess` lets the request run in this process group (expanded; empty is embedded).
+    ///
+    /// Case does not count here, though groups of different case are different ones: mod_wsgi has it so.
+    pub fn may_use(&self, process_group: &[u8]) -> bool {
+        let allowed = self.value(|written| written.restrict_process.as_deref());
+        allowed.is_none_or(|names| names.iter().any(|name| name.eq_ignore_ascii_case(process_group)))
     }
 
     /// The application group before expansion; `None` stands for `%{RESOURCE}`.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::alias::Alias;
+use super::daemon::Daemon;
 use super::import::Import;
 use super::python::HashSeed;
 use super::remark::Remark;
@@ -20,6 +21,9 @@ pub(super) type Text = Arc<[u8]>;
 pub struct DirectoryWritten {
     pub(super) callable_object: Option<Text>,
     pub(super) application_group: Option<Text>,
+    pub(super) process_group: Option<Text>,
+    /// Of the embedded group the name is empty.
+    pub(super) restrict_process: Option<Arc<[Text]>>,
     pub(super) pass_authorization: Option<bool>,
     pub(super) script_reloading: Option<bool>,
     pub(super) error_override: Option<bool>,
@@ -38,6 +42,9 @@ pub struct ServerWritten {
     pub(super) aliases: Vec<Arc<Alias>>,
     /// Not inherited by virtual hosts: the list belongs to the process.
     pub(super) imports: Vec<Import>,
+    /// Not inherited either.
+    pub(super) daemons: Vec<Arc<Daemon>>,
+    pub(super) socket_prefix: Option<Text>,
     /// Not inherited either: each is about a line of this very server.
     pub(super) remarks: Vec<Remark>,
     pub(super) python: PythonWritten,
@@ -47,6 +54,11 @@ impl ServerWritten {
     /// What is odd about the server's own lines.
     pub fn remarks(&self) -> &[Remark] {
         &self.remarks
+    }
+
+    /// Whether process groups are defined here.
+    pub fn has_daemons(&self) -> bool {
+        !self.daemons.is_empty()
     }
 }
 

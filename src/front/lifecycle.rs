@@ -6,7 +6,7 @@ use super::python::{self, Embedding};
 use super::remarks;
 use crate::apache::{Answer, Pool, Server, announce, is_preliminary_pass, log_line};
 use crate::codes;
-use crate::config::{Import, PythonSettings, imports};
+use crate::config::{Import, PythonSettings, imports_of};
 
 /// How long a child that ends waits for its applications' exit functions and threads. httpd itself kills
 /// children some seconds after it asked them to stop.
@@ -73,5 +73,5 @@ pub(crate) fn child_exit() {
 }
 
 fn all_imports(server: Server<'_>) -> Vec<Import> {
-    imports(server.all().map(Server::settings))
+    imports_of(b"", server.all().map(Server::settings))
 }

@@ -1,5 +1,6 @@
 //! Decisions, in the order in which a request meets them. No `unsafe`, no C.
 
+pub(crate) mod check;
 pub(crate) mod embedded;
 mod environ;
 pub(crate) mod handler;

@@ -6,16 +6,26 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::apache::{Server, log_line};
+use crate::apache::{Log, Server, log_line};
 use crate::codes;
-use crate::config::{Import, PythonSettings, ServerWritten};
+use crate::config::{self, Import, PythonSettings, Remark, ServerWritten, Site};
 
-/// Logs what is odd about single lines.
+/// Logs what is odd about single lines, and about how they go together.
 pub(super) fn log_lines(server: Server<'_>) {
     for remark in server.all().flat_map(|server| ServerWritten::remarks(server.settings())) {
         if remark.only_with.as_deref().is_none_or(|file| path(file).exists()) {
-            log_line!(server, Warning, remark.code; "{}", remark.text);
+            log(server, remark);
         }
+    }
+    let sites: Vec<Site<'_>> = server.all().map(Server::site).collect();
+    for remark in config::remarks(&sites) {
+        log(server, &remark);
+    }
+}
+
+fn log(server: Server<'_>, remark: &Remark) {
+    if server.is_logged(remark.level) {
+        server.write(remark.level, format!("{}: {}", remark.code, remark.text).as_bytes());
     }
 }
 
