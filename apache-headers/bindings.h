@@ -11,6 +11,7 @@
 #include "util_filter.h"
 #include "ap_mpm.h"
 #include "ap_regex.h"
+#include "mpm_common.h"
 #include "ap_release.h"
 #include "scoreboard.h"
 #include "unixd.h"

@@ -58,6 +58,12 @@ codes! {
     UNDEFINED_TARGET = "WSGI0327",
     /// The configuration as a whole is impossible.
     CONTRADICTION = "WSGI0328",
+    /// The supervisor has ended by itself.
+    SUPERVISOR_ENDED = "WSGI0390",
+    /// A process group cannot run.
+    GROUP_UNUSABLE = "WSGI0391",
+    /// There is no supervisor, so no process group can run.
+    NO_SUPERVISOR = "WSGI0392",
     /// A defect of this module.
     PANIC = "WSGI0300",
 }

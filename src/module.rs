@@ -48,6 +48,7 @@ unsafe extern "C" fn register_hooks(_pool: *mut c::apr_pool_t) {
         c::ap_hook_check_config(Some(check_config), ptr::null(), ptr::null(), middle);
         c::ap_hook_post_config(Some(post_config), ptr::null(), ptr::null(), middle);
         c::ap_hook_test_config(Some(test_config), ptr::null(), ptr::null(), middle);
+        c::ap_hook_monitor(Some(monitor), ptr::null(), ptr::null(), middle);
         c::ap_hook_child_init(Some(child_init), ptr::null(), ptr::null(), middle);
         c::ap_hook_translate_name(Some(translate_name), AFTER.0.as_ptr(), BEFORE.0.as_ptr(), middle);
         c::ap_hook_handler(Some(handler), ptr::null(), ptr::null(), middle);
@@ -80,6 +81,10 @@ unsafe extern "C" fn check_config(
 
 unsafe extern "C" fn test_config(_pconf: *mut c::apr_pool_t, server: *mut c::server_rec) {
     record::on_test_config(server, front::lifecycle::test_config);
+}
+
+unsafe extern "C" fn monitor(_pool: *mut c::apr_pool_t, server: *mut c::server_rec) -> c_int {
+    record::on_monitor(server, front::lifecycle::monitor)
 }
 
 unsafe extern "C" fn child_init(pchild: *mut c::apr_pool_t, server: *mut c::server_rec) {

@@ -83,6 +83,15 @@ pub(crate) fn on_test_config(server: *mut c::server_rec, hook: fn(Server<'_>)) {
     let _ = catch_unwind(AssertUnwindSafe(|| hook(server)));
 }
 
+/// Runs monitor, which httpd's parent calls every ten seconds or so.
+pub(crate) fn on_monitor(server: *mut c::server_rec, hook: fn(Server<'_>)) -> c_int {
+    // SAFETY: httpd passes the main server of the configuration in force (mpm_common.h, monitor).
+    let server = unsafe { Server::from_raw(server) };
+    // What it does is tried again the next time.
+    let _ = catch_unwind(AssertUnwindSafe(|| hook(server)));
+    c::OK as c_int
+}
+
 /// Runs child_init, and `at_exit` when the child's pool goes.
 pub(crate) fn on_child_init(
     pchild: *mut c::apr_pool_t,
@@ -95,20 +104,12 @@ pub(crate) fn on_child_init(
     let server = unsafe { Server::from_raw(server) };
     quiet_panics();
     // SAFETY: pchild lives until the child ends; the cleanup runs once, then.
-    unsafe { Pool::from_raw(pchild) }.keep(AtExit(at_exit));
+    unsafe { Pool::from_raw(pchild) }.at_end(at_exit);
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| hook(server))) {
         server.write(
             Level::Critical,
             format!("{}: internal error: {}", crate::codes::PANIC, panic_text(&*panic)).as_bytes(),
         );
-    }
-}
-
-struct AtExit(fn());
-
-impl Drop for AtExit {
-    fn drop(&mut self) {
-        (self.0)();
     }
 }
 

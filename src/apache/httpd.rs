@@ -85,3 +85,29 @@ pub(crate) fn is_preliminary_pass() -> bool {
     // SAFETY: ap_state_query only reads (http_core.h).
     unsafe { c::ap_state_query(c::AP_SQ_MAIN_STATE as i32) == c::AP_SQ_MS_CREATE_PRE_CONFIG as i32 }
 }
+
+/// Whether httpd is about to end.
+pub(crate) fn is_stopping() -> bool {
+    let mut state = 0;
+    // SAFETY: ap_mpm_query writes one int (ap_mpm.h).
+    let status = unsafe { c::ap_mpm_query(c::AP_MPMQ_MPM_STATE as i32, &mut state) };
+    status != 0 || state == c::AP_MPMQ_STOPPING as i32
+}
+
+/// Whether `CoreDumpDirectory` is set: httpd's children leave core files then.
+pub(crate) fn is_dumping_core() -> bool {
+    // SAFETY: an int that httpd sets while it reads its configuration, on its one thread (mpm_common.h).
+    unsafe { c::ap_coredumpdir_configured != 0 }
+}
+
+/// Ids of the user and the group that httpd's children run as: `User` and `Group`, or those of httpd itself if it was not
+/// started as root.
+pub(crate) fn children_ids() -> (u32, u32) {
+    // SAFETY: geteuid and getegid cannot fail; ap_unixd_config was filled in when `User` and `Group` were read.
+    unsafe {
+        match libc::geteuid() {
+            0 => (c::ap_unixd_config.user_id, c::ap_unixd_config.group_id),
+            own => (own, libc::getegid()),
+        }
+    }
+}

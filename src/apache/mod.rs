@@ -9,6 +9,7 @@ pub(crate) mod bindings;
 mod body;
 mod callbacks;
 mod command;
+pub(crate) mod companion;
 mod config;
 mod hook;
 mod host;
@@ -29,7 +30,9 @@ pub(crate) use ask::ask_as_server_user;
 pub(crate) use body::Body;
 pub(crate) use hook::Answer;
 pub(crate) use host::{Host, PythonFiles, host_file};
-pub(crate) use httpd::{Httpd, announce, banner, is_preliminary_pass, runtime_path};
+pub(crate) use httpd::{
+    Httpd, announce, banner, children_ids, is_dumping_core, is_preliminary_pass, is_stopping, runtime_path,
+};
 pub(crate) use log::{Log, log_line, record_pieces};
 pub(crate) use output::Output;
 pub(crate) use pool::Pool;
@@ -41,6 +44,8 @@ pub(crate) use server::Server;
 pub(crate) mod record {
     pub(crate) use super::command::COMMANDS;
     pub(crate) use super::config::{create_directory, create_server, merge_directory, merge_server};
-    pub(crate) use super::hook::{on_check_config, on_child_init, on_post_config, on_request, on_test_config};
+    pub(crate) use super::hook::{
+        on_check_config, on_child_init, on_monitor, on_post_config, on_request, on_test_config,
+    };
     pub(crate) use super::process::stay_loaded;
 }

@@ -63,6 +63,17 @@ impl<'a> Pool<'a> {
             &mut *raw
         }
     }
+
+    /// Has a function called when the pool goes.
+    pub(crate) fn at_end(self, function: fn()) {
+        struct AtEnd(fn());
+        impl Drop for AtEnd {
+            fn drop(&mut self) {
+                (self.0)();
+            }
+        }
+        self.keep(AtEnd(function));
+    }
 }
 
 unsafe extern "C" fn drop_kept<T>(raw: *mut c_void) -> c::apr_status_t {

@@ -2,10 +2,12 @@
 
 use std::any::Any;
 use std::marker::PhantomData;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use super::bindings as c;
 use super::config;
-use super::pool::optional_bytes;
+use super::pool::{Pool, optional_bytes};
 use crate::config::{ServerWritten, Site};
 
 /// A server or virtual host of a live configuration.
@@ -52,6 +54,26 @@ impl<'a> Server<'a> {
         let _ = slot.fact.set(Box::new(fact));
     }
 
+    /// The pool of httpd's process, which outlives configurations. Parent process only.
+    pub(crate) fn process_pool(self) -> Pool<'static> {
+        // SAFETY: every server_rec has the process_rec of main(), whose pool goes last of all (main.c).
+        unsafe { Pool::from_raw((*self.record().process).pool) }
+    }
+
+    /// The file or pipe of the server's error log; `None` for syslog, and before logs are open.
+    pub(crate) fn error_log(self) -> Option<BorrowedFd<'a>> {
+        let file = self.record().error_log;
+        if file.is_null() {
+            return None;
+        }
+        // SAFETY: the log's apr_file_t is open as long as its configuration (log.c); apr_os_file_get only reads it.
+        unsafe {
+            let mut descriptor = -1;
+            let status = c::apr_os_file_get(&mut descriptor, file);
+            (status == 0 && descriptor >= 0).then(|| BorrowedFd::borrow_raw(descriptor))
+        }
+    }
+
     /// What [`Server::set_fact`] kept.
     pub(crate) fn fact<T: Any + Send + Sync>(self) -> Option<&'a T> {
         // SAFETY: module_config of a live server_rec; our slot was filled by create_server_config.
@@ -87,6 +109,11 @@ impl<'a> Server<'a> {
     /// The port of `ServerName` or the listener; 0 if the configuration names none.
     pub(crate) fn port(self) -> u16 {
         self.record().port
+    }
+
+    /// `Timeout`.
+    pub(crate) fn timeout(self) -> Duration {
+        Duration::from_micros(u64::try_from(self.record().timeout).unwrap_or(0))
     }
 
     /// Whether this is a virtual host and not the main server.

@@ -98,7 +98,7 @@ impl Installation {
 }
 
 /// `<home>/bin/python`, or the default of the build.
-fn executable(home: Home<'_>) -> Result<PathBuf, String> {
+pub(super) fn executable(home: Home<'_>) -> Result<PathBuf, String> {
     let Some(directory) = home.directory else { return Ok(PathBuf::from(env!("WSGI_DEFAULT_PYTHON"))) };
     let directory = Path::new(OsStr::from_bytes(directory));
     let (said_by, shown) = (home.said_by, directory.display());

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use super::check::prefix;
+use super::daemon::{self, Roster};
+use super::facts::Facts;
 use super::python::{self, Embedding};
 use super::remarks;
 use crate::apache::{Answer, Pool, Server, announce, is_preliminary_pass, log_line};
@@ -12,18 +15,29 @@ use crate::config::{Import, PythonSettings, imports_of};
 /// children some seconds after it asked them to stop.
 const EXIT_LIMIT: Duration = Duration::from_secs(5);
 
-/// The configuration is complete: look for the Python that it names. Parent process only.
+/// The configuration is complete: look for the Python that it names, and put the process groups into force. Parent
+/// process only.
 pub(crate) fn post_config(pool: Pool<'_>, server: Server<'_>) -> Answer {
     if is_preliminary_pass() {
         return Answer::Ok;
     }
     announce(pool, concat!("mod_wsgi_rs/", env!("CARGO_PKG_VERSION")));
-    let settings = PythonSettings::of(server.settings());
     remarks::log_lines(server);
+    let embedding = embedding(pool, server);
+    let roster = match prefix(pool, server) {
+        Some(prefix) => Roster::establish(server, &prefix),
+        None => Roster::default(),
+    };
+    server.set_fact(Facts { embedding, roster });
+    Answer::Ok
+}
+
+/// The Python for embedded applications; `None` if there are to be none.
+fn embedding(pool: Pool<'_>, server: Server<'_>) -> Option<Embedding> {
+    let settings = PythonSettings::of(server.settings());
     let imports = all_imports(server);
-    let is_needed = !settings.restrict_embedded.unwrap_or(false) || !imports.is_empty();
-    if !is_needed {
-        return Answer::Ok;
+    if settings.restrict_embedded.unwrap_or(false) && imports.is_empty() {
+        return None;
     }
     remarks::log_python_path(server, &settings);
     let impossible = remarks::log_imports(server, imports);
@@ -34,8 +48,7 @@ pub(crate) fn post_config(pool: Pool<'_>, server: Server<'_>) -> Answer {
             log_line!(server, Error, codes::PYTHON_UNUSABLE; "Python interpreter configuration failed: {reason}; embedded applications will answer 500, everything else is served");
         }
     }
-    server.set_fact(embedding);
-    Answer::Ok
+    Some(embedding)
 }
 
 /// The configuration is only to be looked at (`httpd -t`): what would be said of it at start is said now, but for what
@@ -48,6 +61,7 @@ pub(crate) fn test_config(server: Server<'_>) {
 
 /// A child has started: prepare Python's start, and run the import scripts, if there are any.
 pub(crate) fn child_init(server: Server<'_>) {
+    daemon::child_init();
     python::set_environment(server);
     let mut imports = all_imports(server);
     imports.retain(|import| !python::is_impossible(server, import));
@@ -60,6 +74,11 @@ pub(crate) fn child_init(server: Server<'_>) {
         // A failed import is logged by the host, and tried again by the first request.
         let _ = host.import_script(&import.script, &import.application_group);
     }
+}
+
+/// Every ten seconds or so, in the parent.
+pub(crate) fn monitor(server: Server<'_>) {
+    daemon::monitor(server);
 }
 
 /// A child ends.

@@ -1,8 +1,10 @@
 //! Decisions, in the order in which a request meets them. No `unsafe`, no C.
 
 pub(crate) mod check;
+mod daemon;
 pub(crate) mod embedded;
 mod environ;
+mod facts;
 pub(crate) mod handler;
 mod installation;
 pub(crate) mod lifecycle;

@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::OnceLock;
 
+use super::facts::Facts;
 use super::installation::{Home, Installation};
 use super::remarks;
 use super::settings_block::{Process, settings_block};
@@ -50,7 +51,7 @@ impl Embedding {
 /// Sets what an interpreter reads from its environment and has no option for; the support package takes
 /// it away again. Child processes only, before they have a second thread.
 pub(super) fn set_environment(server: Server<'_>) {
-    let embedding: Option<&Embedding> = server.fact();
+    let embedding = embedding(server);
     if let Some(seed) = embedding.and_then(|embedding| embedding.settings.hash_seed_variable()) {
         set_variable("PYTHONHASHSEED", &seed);
     }
@@ -58,8 +59,7 @@ pub(super) fn set_environment(server: Server<'_>) {
 
 /// Whether a script still cannot be loaded, as the parent has said; one that came since can be.
 pub(super) fn is_impossible(server: Server<'_>, import: &Import) -> bool {
-    let embedding: Option<&Embedding> = server.fact();
-    embedding.is_some_and(|embedding| embedding.impossible.contains(import))
+    embedding(server).is_some_and(|embedding| embedding.impossible.contains(import))
         && remarks::why_not_loaded(&import.script).is_some()
 }
 
@@ -73,9 +73,13 @@ pub(super) fn running_host() -> Option<Host> {
     HOST.get().and_then(|host| host.as_ref().ok().copied())
 }
 
+fn embedding(server: Server<'_>) -> Option<&Embedding> {
+    Facts::of(server)?.embedding.as_ref()
+}
+
 fn start() -> Result<Host, String> {
     let server = Server::main().ok_or("httpd has no configuration")?;
-    let embedding: &Embedding = server.fact().ok_or("embedded mode was switched off when httpd started")?;
+    let embedding = embedding(server).ok_or("embedded mode was switched off when httpd started")?;
     // Said once, when httpd started, with the reason and the remedy.
     let found = embedding
         .found()
@@ -110,6 +114,6 @@ fn run(embedding: &Embedding, found: &Found) -> Result<Host, String> {
         is_multithread: httpd.is_multithread,
         is_multiprocess: httpd.is_multiprocess,
     };
-    let block = settings_block(&process, &httpd, settings).map_err(|err| err.to_string())?;
+    let block = settings_block(&process, &httpd, settings, |_| {}).map_err(|err| err.to_string())?;
     Host::start(&found.files, &host, arguments, &block).map_err(|err| err.to_string())
 }

@@ -11,7 +11,7 @@ const PRESENTED_VERSION: &str = "6.1.1";
 
 /// The process that a block is for.
 pub(super) struct Process<'a> {
-    /// `embedded`, or `worker`.
+    /// `embedded`, or `daemon`.
     pub(super) door: &'static str,
     /// Empty: embedded.
     pub(super) process_group: &'a [u8],
@@ -23,7 +23,7 @@ pub(super) struct Process<'a> {
     pub(super) is_multiprocess: bool,
 }
 
-/// Writes the block of a process that runs Python with these settings.
+/// Writes the block of a process that runs Python with these settings; `more` adds what its door has beside.
 ///
 /// # Errors
 /// `wire::Error` if a setting does not fit.
@@ -31,6 +31,7 @@ pub(super) fn settings_block(
     process: &Process<'_>,
     httpd: &Httpd,
     python: &PythonSettings,
+    more: impl FnOnce(&mut SettingsWriter<'_>),
 ) -> Result<Vec<u8>, wire::Error> {
     let flag = |on: bool| -> &'static [u8] { if on { b"1" } else { b"0" } };
     let mut block = Vec::new();
@@ -61,6 +62,7 @@ pub(super) fn settings_block(
     if let Some(interval) = python.switch_interval_text() {
         writer.set(b"switch_interval", interval.as_bytes());
     }
+    more(&mut writer);
     writer.finish()?;
     Ok(block)
 }

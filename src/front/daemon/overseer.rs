@@ -1,0 +1,217 @@
+//! httpd's parent and its supervisor: started, told the configuration, started again when it dies, ended.
+//!
+//! Parent process only. The supervisor outlives configurations, so what is known of it is the one thing of
+//! this module that is kept in a static: the channel and the process behind it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use wire::Channel;
+use wire::control::{Begin, Commit, FromSupervisor, Group, SUPERVISOR_CHANNEL, Settled, ToSupervisor};
+
+use crate::apache::{Server, companion, is_stopping, library_directory, log_line};
+use crate::codes;
+
+/// How long a supervisor may take to make its sockets.
+const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a supervisor may take to end its workers when httpd ends: their `shutdown-timeout`, and some.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
+/// A supervisor that ends sooner than this after its start has not worked.
+const SHORT_LIFE: Duration = Duration::from_secs(5);
+
+/// After so many short lives in a row the next start waits for httpd's next round (`retry`).
+const MOST_SHORT_LIVES: u32 = 3;
+
+static SUPERVISION: Mutex<Supervision> = Mutex::new(Supervision { running: None, short_lives: 0, is_owed: false });
+
+struct Supervision {
+    running: Option<Running>,
+    short_lives: u32,
+    /// One has died and no other was started.
+    is_owed: bool,
+}
+
+struct Running {
+    channel: Channel,
+    pid: i32,
+    started: Instant,
+    /// The process that started it: a child of httpd's has a copy of this record, and it is none of its business.
+    parent: u32,
+}
+
+/// A configuration, as the supervisor is told it.
+pub(super) struct Handover<'a> {
+    pub(super) begin: Begin,
+    /// The main error log's file, if it has one.
+    pub(super) main_log: Option<BorrowedFd<'a>>,
+    pub(super) groups: Vec<GroupHandover<'a>>,
+}
+
+/// One group of it, with the descriptors that go beside.
+pub(super) struct GroupHandover<'a> {
+    pub(super) group: Group,
+    pub(super) scoreboard: BorrowedFd<'a>,
+    pub(super) log: Option<BorrowedFd<'a>>,
+}
+
+fn lock() -> MutexGuard<'static, Supervision> {
+    // A panic of another thread cannot have left the record half changed: httpd's parent has one thread.
+    SUPERVISION.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Puts a configuration into force; starts a supervisor if none runs and there is a group.
+///
+/// Gives the groups' problems, each with the group's name in front.
+///
+/// # Errors
+/// A sentence for the log: no supervisor can be started, or it does not do what it should.
+pub(super) fn hand_over(server: Server<'_>, handover: &Handover<'_>) -> Result<Vec<String>, String> {
+    let mut supervision = lock();
+    supervision.is_owed = false;
+    if supervision.running.is_none() && handover.groups.is_empty() {
+        return Ok(Vec::new());
+    }
+    // One that has died meanwhile, or has given up the rights that are needed now, is replaced once.
+    for _ in 0..2 {
+        let running = match supervision.running.take() {
+            Some(running) => running,
+            None => start(server)?,
+        };
+        match tell(&running.channel, handover) {
+            Ok(settled) if !settled.is_root_missing => {
+                supervision.running = Some(running);
+                return Ok(settled.problems.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect());
+            }
+            Ok(_) => end(running),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => end(running),
+            Err(error) => {
+                end(running);
+                return Err(format!("the supervisor does not take its configuration: {error}"));
+            }
+        }
+    }
+    Err("the supervisor ends as soon as it is told its configuration; its own words are in this log".to_owned())
+}
+
+/// The program, beside the module.
+fn program() -> Result<PathBuf, String> {
+    let directory = library_directory().ok_or("the module's own file cannot be found")?;
+    let program = directory.join("wsgictl");
+    if program.is_file() {
+        return Ok(program);
+    }
+    Err(format!("{} is missing: it belongs beside the module (make install puts it there)", program.display()))
+}
+
+fn start(server: Server<'_>) -> Result<Running, String> {
+    let program = program()?;
+    let failed = |error: io::Error| format!("cannot start {}: {error}", program.display());
+    let (ours, theirs) = Channel::pair().map_err(failed)?;
+    let pid = companion::start(program.as_os_str(), "supervise", theirs.into(), SUPERVISOR_CHANNEL).map_err(failed)?;
+    companion::watch(server.process_pool(), pid, on_end);
+    static AT_EXIT: Once = Once::new();
+    AT_EXIT.call_once(|| server.process_pool().at_end(end_all));
+    Ok(Running { channel: ours, pid, started: Instant::now(), parent: std::process::id() })
+}
+
+fn tell(channel: &Channel, handover: &Handover<'_>) -> io::Result<Settled> {
+    let mut block = Vec::new();
+    let mut send = |message: ToSupervisor, descriptors: &[BorrowedFd<'_>]| {
+        message.write(&mut block).map_err(io::Error::other)?;
+        channel.send(&block, descriptors)
+    };
+    let main_log: Vec<_> = handover.main_log.into_iter().collect();
+    send(ToSupervisor::Begin(handover.begin.clone()), &main_log)?;
+    for one in &handover.groups {
+        let descriptors: Vec<_> = std::iter::once(one.scoreboard).chain(one.log).collect();
+        send(ToSupervisor::Group(one.group.clone()), &descriptors)?;
+    }
+    let groups = u32::try_from(handover.groups.len()).map_err(io::Error::other)?;
+    send(ToSupervisor::Commit(Commit { groups }), &[])?;
+    answer(channel)
+}
+
+fn answer(channel: &Channel) -> io::Result<Settled> {
+    let deadline = Instant::now() + SETTLE_LIMIT;
+    let mut block = Vec::new();
+    loop {
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let mut sockets = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(rest).unwrap_or(PollTimeout::MAX);
+        match poll(&mut sockets, timeout) {
+            Ok(0) => return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 10 seconds")),
+            Err(nix::errno::Errno::EINTR) => continue,
+            Err(error) => return Err(error.into()),
+            Ok(_) => {}
+        }
+        if channel.receive(&mut block, false)?.is_none() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let FromSupervisor::Settled(settled) = FromSupervisor::parse(&block).map_err(io::Error::other)?;
+        return Ok(settled);
+    }
+}
+
+/// Ends a supervisor and waits for it.
+fn end(running: Running) {
+    drop(running.channel);
+    companion::unwatch(running.pid);
+    if !companion::wait_for_end(running.pid, END_LIMIT) {
+        // Its workers notice, and end by themselves.
+        companion::kill(running.pid);
+        companion::wait_for_end(running.pid, END_LIMIT);
+    }
+}
+
+/// The supervisor has ended: unless httpd ends, another takes its place. Called by httpd's main loop.
+fn on_end(pid: i32, how: &str) {
+    let mut supervision = lock();
+    let Some(running) = supervision.running.take_if(|running| running.pid == pid) else {
+        // One that we ended ourselves.
+        return;
+    };
+    if is_stopping() {
+        return;
+    }
+    let is_short = running.started.elapsed() < SHORT_LIFE;
+    supervision.short_lives = if is_short { supervision.short_lives + 1 } else { 0 };
+    supervision.is_owed = supervision.short_lives >= MOST_SHORT_LIVES;
+    let (is_owed, Some(server)) = (supervision.is_owed, Server::main()) else { return };
+    drop((supervision, running));
+    let then = if is_owed { "it has done so several times; trying again in some seconds" } else { "starting another" };
+    log_line!(server, Error, codes::SUPERVISOR_ENDED; "the supervisor of daemon processes (pid {pid}) has ended ({how}); {then}");
+    if !is_owed {
+        super::hand_over_again(server);
+    }
+}
+
+/// Starts the supervisor that is owed. Called by httpd's main loop every ten seconds or so.
+pub(super) fn retry(server: Server<'_>) {
+    let is_owed = lock().is_owed;
+    if is_owed && !is_stopping() {
+        super::hand_over_again(server);
+    }
+}
+
+/// A child of httpd's: the channel is the parent's alone, so that the supervisor sees when that is gone.
+pub(super) fn forget_in_child() {
+    let mut supervision = lock();
+    let is_parents = supervision.running.as_ref().is_some_and(|running| running.parent != std::process::id());
+    if is_parents {
+        supervision.running = None;
+    }
+}
+
+/// httpd ends: so do the supervisor and its workers. Does nothing in a child.
+fn end_all() {
+    let running = lock().running.take();
+    if let Some(running) = running.filter(|running| running.parent == std::process::id()) {
+        end(running);
+    }
+}

@@ -1,0 +1,186 @@
+//! The process groups of a configuration: made ready and handed to the supervisor by httpd's parent, found by
+//! requests in its children.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use wire::control::{Begin, Text};
+
+use super::group::Group;
+use super::identities::{self, Identity};
+use super::overseer::{self, GroupHandover, Handover};
+use super::prepared::{Common, prepare};
+use crate::apache::{Httpd, Server, SystemAccounts, children_ids, host_file, library_directory, log_line};
+use crate::codes;
+use crate::config::{Accounts, Daemon, Defined, NoDaemon, PythonSettings, daemons, find_daemon};
+
+/// The process groups of a configuration.
+#[derive(Default)]
+pub(crate) struct Roster {
+    defined: Vec<Defined>,
+    /// Those that can run, by name.
+    groups: HashMap<Vec<u8>, Group>,
+    /// What the supervisor was told, to be told again if it dies.
+    told: Option<Told>,
+}
+
+struct Told {
+    begin: Begin,
+    groups: Vec<Ready>,
+}
+
+/// A group that is ready for the supervisor.
+struct Ready {
+    group: wire::control::Group,
+    identity: Identity,
+    /// Place of the server that it was defined in, in httpd's list of servers.
+    server: usize,
+}
+
+/// Why a request cannot go to a process group.
+pub(crate) enum NoGroup {
+    /// There is none of this name, or not for this server.
+    Undefined(NoDaemon),
+    /// There is, but it could not be made ready; the log said why when httpd started.
+    Unusable,
+}
+
+impl Roster {
+    /// Makes all groups ready and puts them into force. Parent process only.
+    ///
+    /// What is wrong with one group is logged, and concerns that group alone. `prefix` is that of the sockets.
+    pub(crate) fn establish(server: Server<'_>, prefix: &[u8]) -> Roster {
+        let mut roster = Roster { defined: daemons(server.all().map(Server::site)), ..Roster::default() };
+        let told = Told::prepare(server, prefix);
+        for ready in &told.groups {
+            let found = roster.defined.iter().find(|defined| *defined.daemon.name == *ready.group.name);
+            if let Some(defined) = found {
+                let group = child_side(server, &told.begin, &defined.daemon, ready);
+                roster.groups.insert(ready.group.name.to_vec(), group);
+            }
+        }
+        told.hand_over(server);
+        let names: Vec<&[u8]> = told.groups.iter().map(|ready| &ready.group.name[..]).collect();
+        identities::keep_only(&names);
+        roster.told = Some(told);
+        roster
+    }
+
+    /// Tells a new supervisor what the one before was told. Parent process only.
+    pub(super) fn hand_over_again(&self, server: Server<'_>) {
+        if let Some(told) = &self.told {
+            told.hand_over(server);
+        }
+    }
+
+    /// The process group of this name for a request to the server `from`.
+    ///
+    /// # Errors
+    /// See [`NoGroup`].
+    pub(crate) fn find(&self, name: &[u8], from: Server<'_>) -> Result<&Group, NoGroup> {
+        find_daemon(&self.defined, name, from.site()).map_err(NoGroup::Undefined)?;
+        self.groups.get(name).ok_or(NoGroup::Unusable)
+    }
+}
+
+impl Told {
+    fn prepare(main: Server<'_>, prefix: &[u8]) -> Told {
+        let accounts = SystemAccounts;
+        let httpd_ids = children_ids();
+        let mut told = Told { begin: begin(prefix, httpd_ids, &accounts), groups: Vec::new() };
+        let Some(host) = library_directory().map(|directory| host_file(&directory)) else { return told };
+        let (httpd, python) = (Httpd::ask(), PythonSettings::of(main.settings()));
+        let host_directory = host.parent().unwrap_or(Path::new("/"));
+        let common = Common { main, httpd: &httpd, python: &python, host_directory, httpd_ids, accounts: &accounts };
+        for (place, server) in main.all().enumerate() {
+            for defined in daemons([server.site()]) {
+                match Ready::of(&common, server, place, &defined.daemon) {
+                    Ok(ready) => told.groups.push(ready),
+                    Err(reason) => {
+                        log_line!(server, Error, codes::GROUP_UNUSABLE; "process group '{}' cannot run: {reason}; its requests are answered with 503", defined.daemon.name.escape_ascii())
+                    }
+                }
+            }
+        }
+        told.begin.is_root_needless = told.groups.iter().all(|ready| is_root_needless(&told.begin, &ready.group));
+        told
+    }
+
+    fn hand_over(&self, server: Server<'_>) {
+        let servers: Vec<Server<'_>> = server.all().collect();
+        let groups = self.groups.iter().map(|ready| GroupHandover {
+            group: ready.group.clone(),
+            scoreboard: ready.identity.memory.as_fd(),
+            log: servers.get(ready.server).and_then(|server| server.error_log()),
+        });
+        let handover = Handover { begin: self.begin.clone(), main_log: server.error_log(), groups: groups.collect() };
+        match overseer::hand_over(server, &handover) {
+            Ok(problems) => {
+                for problem in problems {
+                    log_line!(server, Error, codes::GROUP_UNUSABLE; "process group {problem}; its requests are answered with 503");
+                }
+            }
+            Err(reason) => {
+                log_line!(server, Critical, codes::NO_SUPERVISOR; "no daemon processes: {reason}; requests for process groups are answered with 503");
+            }
+        }
+    }
+}
+
+impl Ready {
+    fn of(common: &Common<'_>, server: Server<'_>, place: usize, daemon: &Daemon) -> Result<Ready, String> {
+        let identity = identities::identity(&daemon.name, daemon.processes())
+            .map_err(|error| format!("its scoreboard cannot be made: {error}"))?;
+        let group = prepare(common, server, daemon, &identity)?;
+        Ok(Ready { group, identity, server: place })
+    }
+}
+
+fn begin(prefix: &[u8], (uid, gid): (u32, u32), accounts: &dyn Accounts) -> Begin {
+    let user = accounts.user_numbered(uid).filter(|_| accounts.is_root());
+    Begin {
+        socket_directory: Text([prefix, format!(".{}", std::process::id()).as_bytes()].concat()),
+        httpd_uid: uid,
+        httpd_gid: gid,
+        httpd_groups: user.map_or_else(Vec::new, |user| accounts.groups_of(&user.name, gid)),
+        is_root_needless: true,
+    }
+}
+
+/// Whether a supervisor with no more rights than httpd's children can do all that the group asks for.
+fn is_root_needless(begin: &Begin, group: &wire::control::Group) -> bool {
+    let sorted = |groups: &[u32]| {
+        let mut groups = groups.to_vec();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    };
+    (group.uid, group.gid, group.socket_uid) == (begin.httpd_uid, begin.httpd_gid, begin.httpd_uid)
+        && sorted(&group.groups) == sorted(&begin.httpd_groups)
+        && group.chroot.is_none()
+        && group.cpu_priority >= 0
+}
+
+/// What httpd's children know of a group.
+fn child_side(server: Server<'_>, begin: &Begin, daemon: &Daemon, ready: &Ready) -> Group {
+    let is_root_kept = !begin.is_root_needless && SystemAccounts.is_root();
+    let or_timeout = |timeout: Duration| if timeout.is_zero() { server.timeout() } else { timeout };
+    Group {
+        name: daemon.name.to_vec(),
+        id: ready.identity.id,
+        secret: ready.identity.secret,
+        reply: ready.identity.reply,
+        socket_directory: PathBuf::from(OsStr::from_bytes(&begin.socket_directory)),
+        scoreboard: Arc::clone(&ready.identity.scoreboard),
+        supervisor_uid: if is_root_kept { 0 } else { begin.httpd_uid },
+        is_service: daemon.is_service(),
+        processes: daemon.processes(),
+        connect_timeout: daemon.connect_timeout,
+        socket_timeout: or_timeout(daemon.socket_timeout),
+    }
+}
