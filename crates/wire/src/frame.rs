@@ -94,3 +94,6 @@ pub enum Frame<'a> {
     /// Worker to child: the request was not begun.
     Refused(Refusal),
 }
+
+#[cfg(test)]
+mod tests;

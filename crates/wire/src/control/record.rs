@@ -15,8 +15,9 @@ macro_rules! fields {
             /// Takes the fields from a settings block, which may hold others.
             ///
             /// # Errors
-            /// `Missing` and `Malformed`.
+            /// `Missing` and `Malformed`; `Block` if a pair is malformed, since what follows it is not seen.
             pub fn take(settings: &Settings<'_>) -> Result<Self, ControlError> {
+                settings.pairs().try_for_each(|pair| pair.map(|_| ()))?;
                 Ok($name { $($field: Field::take(stringify!($field), settings)?,)* })
             }
         }
@@ -54,7 +55,7 @@ macro_rules! messages {
                 let settings = Settings::parse(block)?;
                 match settings.get(b"message") {
                     $(Some($word) => $type::take(&settings).map(Self::$variant),)*
-                    Some(other) => Err(ControlError::Unknown(String::from_utf8_lossy(other).into_owned())),
+                    Some(other) => Err(ControlError::unknown(other)),
                     None => Err(ControlError::Missing("message")),
                 }
             }

@@ -73,33 +73,39 @@ fn piece<'a>(reader: &mut Reader<'a>) -> Result<Frame<'a>, Error> {
 
 fn input_failed<'a>(reader: &mut Reader<'a>) -> Result<Frame<'a>, Error> {
     let number = reader.u16()?;
-    let mut text = || String::from_utf8_lossy(reader.rest()).into_owned();
     Ok(Frame::InputFailed(match i32::from(number) {
         FAULT_CLIENT_GONE => ReadError::ClientGone,
         FAULT_TIMED_OUT => ReadError::TimedOut,
         FAULT_REFUSED => ReadError::Refused,
-        FAULT_FAILED => ReadError::Failed(text()),
+        FAULT_FAILED => ReadError::Failed(text(reader)?),
         _ => return Err(Error::Reserved(number)),
     }))
 }
 
 fn cut<'a>(reader: &mut Reader<'a>) -> Result<Frame<'a>, Error> {
     let number = reader.u16()?;
-    let mut text = || String::from_utf8_lossy(reader.rest()).into_owned();
     Ok(Frame::Cut(match i32::from(number) {
         FAULT_CLIENT_GONE => WriteError::ClientGone,
         FAULT_ANSWERED => WriteError::Answered,
-        FAULT_FAILED => WriteError::Failed(text()),
+        FAULT_FAILED => WriteError::Failed(text(reader)?),
         _ => return Err(Error::Reserved(number)),
     }))
 }
 
+fn text(reader: &mut Reader<'_>) -> Result<String, Error> {
+    line(reader).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+}
+
+fn line<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Error> {
+    match reader.len() {
+        0..=TEXT_LIMIT => Ok(reader.rest()),
+        _ => Err(Error::TooLong),
+    }
+}
+
 fn log<'a>(reader: &mut Reader<'a>) -> Result<Frame<'a>, Error> {
     let [level] = reader.array()?;
-    if reader.len() > TEXT_LIMIT {
-        return Err(Error::TooLong);
-    }
-    Ok(Frame::Log { level: Level::from_number(i32::from(level)), line: reader.rest() })
+    Ok(Frame::Log { level: Level::from_number(i32::from(level)), line: line(reader)? })
 }
 
 fn done<'a>(reader: &mut Reader<'a>) -> Result<Frame<'a>, Error> {

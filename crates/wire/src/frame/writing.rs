@@ -92,6 +92,7 @@ fn write_fault(error: &WriteError) -> (u16, &str) {
     }
 }
 
+/// As much of a text as a frame takes, cut between characters: the reader wants UTF-8.
 fn text_part(text: &str) -> &[u8] {
-    &text.as_bytes()[..text.len().min(TEXT_LIMIT)]
+    &text.as_bytes()[..text.floor_char_boundary(TEXT_LIMIT)]
 }
