@@ -43,3 +43,6 @@ pub fn seat_socket(group: u32, seat: u32) -> String {
 pub fn desk_socket(group: u32) -> String {
     format!("{group}.desk.sock")
 }
+
+#[cfg(test)]
+mod tests;

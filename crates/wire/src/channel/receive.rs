@@ -70,6 +70,7 @@ unsafe fn descriptors(header: &libc::msghdr) -> Vec<OwnedFd> {
         if (found.cmsg_level, found.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
             // SAFETY: arithmetic only.
             let before = unsafe { libc::CMSG_LEN(0) } as usize;
+            #[allow(clippy::unnecessary_cast, reason = "musl has it as u32")]
             let count = (found.cmsg_len as usize).saturating_sub(before) / size_of::<RawFd>();
             // SAFETY: the data of a header follows it, within its length.
             let data = unsafe { libc::CMSG_DATA(control) }.cast::<RawFd>();
