@@ -1,5 +1,5 @@
-//! The properties of the wire on 350,000 mutations of real blocks: the same on every run and on every
-//! toolchain. `fuzz/` asks the same properties for longer, guided by coverage.
+//! The properties of the wire on 400,000 mutations of real blocks, frames and messages: the same on every run and on
+//! every toolchain. `fuzz/` asks the same properties for longer, guided by coverage.
 
 mod properties;
 mod seeds;

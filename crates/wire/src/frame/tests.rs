@@ -26,6 +26,7 @@ fn samples() -> Vec<(Frame<'static>, u8, Vec<u8>)> {
         (Frame::Hello(Hello { secret }), 3, secret.to_vec()),
         (Frame::Welcome(welcome), 4, [&secret[..], &[2, 1, 0, 0, 3, 0, 0, 0], &[0xff; 4]].concat()),
         (Frame::Piece { flow: Flow::More, bytes: b"abc" }, 5, b"\0abc".to_vec()),
+        (Frame::Piece { flow: Flow::Flush, bytes: b"abc" }, 5, b"\x01abc".to_vec()),
         (Frame::Piece { flow: Flow::Flush, bytes: b"\0" }, 5, vec![1, 0]),
         (Frame::Piece { flow: Flow::End, bytes: b"" }, 5, vec![2]),
         (Frame::InputFailed(ReadError::ClientGone), 6, vec![1, 0]),
