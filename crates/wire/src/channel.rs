@@ -1,12 +1,11 @@
 //! A socket pair over which messages and descriptors go, each message whole (`SOCK_SEQPACKET`).
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+mod receive;
 
-use nix::cmsg_space;
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
-};
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
 
 /// Longest message, bytes.
 pub const MESSAGE_LIMIT: usize = 128 << 10;
@@ -36,8 +35,12 @@ impl Channel {
     /// Sends a message, with copies of descriptors beside it. Waits unless the socket is non-blocking.
     ///
     /// # Errors
-    /// Those of sendmsg(2); `InvalidInput` if the message has more than [`MESSAGE_LIMIT`] bytes.
+    /// Those of sendmsg(2); `InvalidInput` if the message has more than [`MESSAGE_LIMIT`] bytes or none, which
+    /// would look like the end, or more than [`DESCRIPTOR_LIMIT`] descriptors beside it.
     pub fn send(&self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        if message.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "empty message"));
+        }
         if message.len() > MESSAGE_LIMIT || descriptors.len() > DESCRIPTOR_LIMIT {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "message too long for the channel"));
         }
@@ -57,37 +60,22 @@ impl Channel {
     ///
     /// # Errors
     /// Those of recvmsg(2), `WouldBlock` among them if nothing is there and `waits` is false; `InvalidData` if
-    /// the message is longer than [`MESSAGE_LIMIT`].
+    /// the message is longer than [`MESSAGE_LIMIT`], or has more than [`DESCRIPTOR_LIMIT`] descriptors beside it or
+    /// more than this process may open. Such a message is lost, its descriptors are closed, and the channel goes on.
     pub fn receive(&self, buf: &mut Vec<u8>, waits: bool) -> io::Result<Option<Vec<OwnedFd>>> {
         buf.resize(MESSAGE_LIMIT, 0);
-        let mut space = cmsg_space!([RawFd; DESCRIPTOR_LIMIT]);
-        let mut flags = MsgFlags::MSG_CMSG_CLOEXEC;
-        flags.set(MsgFlags::MSG_DONTWAIT, !waits);
-        let (count, truncated, descriptors) = loop {
-            let mut parts = [IoSliceMut::new(buf)];
-            match recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut space), flags) {
-                Ok(received) => {
-                    let mut descriptors = Vec::new();
-                    for control in received.cmsgs()? {
-                        if let ControlMessageOwned::ScmRights(raw) = control {
-                            // SAFETY: the kernel has just put these descriptors into this process, for whoever
-                            // received the message to own (unix(7), SCM_RIGHTS).
-                            #[allow(unsafe_code, reason = "descriptors come as numbers")]
-                            descriptors.extend(raw.into_iter().map(|raw| unsafe { OwnedFd::from_raw_fd(raw) }));
-                        }
-                    }
-                    break (received.bytes, received.flags.contains(MsgFlags::MSG_TRUNC), descriptors);
-                }
-                Err(nix::errno::Errno::EINTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        };
-        if truncated {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "message too long"));
+        let result = receive::message(self.0.as_fd(), buf, waits);
+        buf.truncate(result.as_ref().map_or(0, |received| received.length));
+        let received = result?;
+        if received.is_cut {
+            buf.clear();
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "message or its descriptors too long for the channel",
+            ));
         }
-        buf.truncate(count);
         // No message is empty, so an empty one is the end.
-        Ok((count > 0).then_some(descriptors))
+        Ok((received.length > 0).then_some(received.descriptors))
     }
 }
 
@@ -102,3 +90,6 @@ impl From<Channel> for OwnedFd {
         channel.0
     }
 }
+
+#[cfg(test)]
+mod tests;

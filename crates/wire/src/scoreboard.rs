@@ -5,13 +5,18 @@
 //! that group and nothing else: no index, length or address is ever taken from it. The memory is a sealed file
 //! (memfd) that nobody can make shorter.
 
+mod mapping;
+
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use mapping::Mapping;
 
 /// How many connections of a seat have a place to count requests in.
 pub const CELLS: usize = 1024;
@@ -185,66 +190,17 @@ impl Scoreboard {
 }
 
 fn is_sealed(file: &File) -> io::Result<bool> {
-    let seals = SealFlag::from_bits_retain(fcntl(file, FcntlArg::F_GET_SEALS)?);
-    Ok(seals.contains(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW))
+    match fcntl(file, FcntlArg::F_GET_SEALS) {
+        Ok(seals) => Ok(SealFlag::from_bits_retain(seals).contains(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW)),
+        // An ordinary file, which knows no seals.
+        Err(Errno::EINVAL) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 const fn size(seats: u32) -> usize {
     size_of::<Head>() + seats as usize * size_of::<Seat>()
 }
 
-use mapping::Mapping;
-
-#[allow(unsafe_code, reason = "shared memory comes as an address")]
-mod mapping {
-    use std::fs::File;
-    use std::io;
-    use std::num::NonZeroUsize;
-    use std::ptr::NonNull;
-
-    use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
-
-    use super::{Head, Seat};
-
-    /// Memory of a sealed file that holds a [`Head`] and seats.
-    #[derive(Debug)]
-    pub(super) struct Mapping {
-        start: NonNull<std::ffi::c_void>,
-        length: usize,
-    }
-
-    // SAFETY: the memory is used through atomics only, from any thread and any process.
-    unsafe impl Send for Mapping {}
-    // SAFETY: as for Send.
-    unsafe impl Sync for Mapping {}
-
-    impl Mapping {
-        pub(super) fn of(file: &File, length: usize) -> io::Result<Mapping> {
-            let size = NonZeroUsize::new(length).ok_or(io::ErrorKind::InvalidInput)?;
-            let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-            // SAFETY: a new mapping at an address that the kernel chooses; the file is at least that long and
-            // sealed against shrinking (callers), so no access to it can fault.
-            let start = unsafe { mmap(None, size, protection, MapFlags::MAP_SHARED, file, 0) }?;
-            Ok(Mapping { start, length })
-        }
-
-        pub(super) fn head(&self) -> &Head {
-            // SAFETY: the mapping begins with a Head, page-aligned; atomics may be shared and have no invalid
-            // values; it lives as long as `self`.
-            unsafe { self.start.cast::<Head>().as_ref() }
-        }
-
-        pub(super) fn seat(&self, number: u32) -> &Seat {
-            // SAFETY: `number` is below the count that the mapping's length was made from (Scoreboard::seat), so
-            // the seat is inside, and aligned, since Head's size and Seat's are multiples of their alignment.
-            unsafe { self.start.byte_add(size_of::<Head>()).cast::<Seat>().add(number as usize).as_ref() }
-        }
-    }
-
-    impl Drop for Mapping {
-        fn drop(&mut self) {
-            // SAFETY: the mapping is ours, and nothing borrowed from it outlives `self`.
-            let _ = unsafe { munmap(self.start, self.length) };
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,36 +1,45 @@
-//! The properties of the wire on 200,000 mutations of real blocks: the same on every run and on every
-//! toolchain. `fuzz/` asks the same properties for longer, guided by coverage.
-
-use gateway::Key;
-use wire::{Facts, RequestWriter, ResponseWriter, SettingsWriter, flags};
+//! The properties of the wire on 400,000 mutations of real blocks, frames and messages: the same on every run and on
+//! every toolchain. `fuzz/` asks the same properties for longer, guided by coverage.
 
 mod properties;
+mod seeds;
 
 const CASES_PER_PROPERTY: usize = 50_000;
 
 #[test]
 fn no_request_head_breaks_the_reader() {
-    torture(properties::request_head, &[request_head(), empty_request_head()], Length::Mended);
+    torture(properties::request_head, &seeds::request_heads(), Length::Mended);
 }
 
 #[test]
 fn no_response_head_breaks_the_reader() {
-    torture(properties::response_head, &[response_head(), bare_response_head()], Length::Mended);
+    torture(properties::response_head, &seeds::response_heads(), Length::Mended);
 }
 
 #[test]
 fn no_settings_break_the_reader() {
-    torture(properties::settings, &[settings()], Length::Mended);
+    torture(properties::settings, &seeds::settings(), Length::Mended);
+}
+
+#[test]
+fn no_stream_of_frames_breaks_the_inbox() {
+    torture(properties::frames, &seeds::frames(), Length::Mended);
+    torture(properties::frames, &[seeds::frames().concat()], Length::Absent);
+}
+
+#[test]
+fn no_control_message_breaks_the_reader() {
+    torture(properties::control, &seeds::messages(), Length::Mended);
+}
+
+#[test]
+fn no_worker_settings_break_the_reader() {
+    torture(properties::worker_settings, &[seeds::worker_settings()], Length::Mended);
 }
 
 #[test]
 fn no_status_or_header_gets_past_the_rules_and_not_over_the_wire() {
-    let seeds = [
-        b"200 OK\xfeContent-Type\xfetext/plain\xfeContent-Length\xfe42".to_vec(),
-        b"404 Not Found\xfeSet-Cookie\xfea='\"\\\t\xfeX\xfe\r\n\xfe".to_vec(),
-        b"204".to_vec(),
-    ];
-    torture(properties::status_and_headers, &seeds, Length::Absent);
+    torture(properties::status_and_headers, &seeds::status_and_headers(), Length::Absent);
 }
 
 /// Whether a case begins with its own length, which has to be right in most cases: or else nothing
@@ -106,55 +115,4 @@ impl Random {
     fn pick(&mut self, bytes: &[u8]) -> u8 {
         bytes[self.below(bytes.len())]
     }
-}
-
-fn request_head() -> Vec<u8> {
-    let mut block = Vec::new();
-    let facts = Facts {
-        script_mtime_us: 1_700_000_000_000_000,
-        request_start_us: 1_700_000_001_000_000,
-        flags: flags::RELOADING | flags::OPEN_GROUP,
-    };
-    let mut writer = RequestWriter::begin(&mut block, facts);
-    writer.known(Key::RequestMethod, b"GET");
-    writer.known(Key::ScriptName, b"/app");
-    writer.known(Key::PathInfo, b"/caf\xc3\xa9");
-    writer.known(Key::QueryString, b"");
-    writer.known(Key::HttpHost, b"www.example.org");
-    writer.named(b"HTTP_X_REAL_IP", b"192.0.2.1");
-    writer.named(b"UNIQUE_ID", b"");
-    assert_eq!(writer.finish(), Ok(()));
-    block
-}
-
-fn empty_request_head() -> Vec<u8> {
-    let mut block = Vec::new();
-    assert_eq!(RequestWriter::begin(&mut block, Facts::default()).finish(), Ok(()));
-    block
-}
-
-fn response_head() -> Vec<u8> {
-    let mut block = Vec::new();
-    let mut writer = ResponseWriter::begin(&mut block, 200, b"OK");
-    writer.header(b"Content-Type", b"text/html; charset=utf-8");
-    writer.header(b"Set-Cookie", b"a=1");
-    writer.header(b"Set-Cookie", b"");
-    assert_eq!(writer.finish(), Ok(()));
-    block
-}
-
-fn bare_response_head() -> Vec<u8> {
-    let mut block = Vec::new();
-    assert_eq!(ResponseWriter::begin(&mut block, 204, b"").finish(), Ok(()));
-    block
-}
-
-fn settings() -> Vec<u8> {
-    let mut block = Vec::new();
-    let mut writer = SettingsWriter::begin(&mut block);
-    writer.set(b"door", b"embedded");
-    writer.set(b"process_group", b"");
-    writer.set(b"python_path", b"/srv/app:/srv/lib");
-    assert_eq!(writer.finish(), Ok(()));
-    block
 }

@@ -5,7 +5,9 @@
 
 use gateway::key::KEYS;
 use gateway::response::{check_header, parse_content_length, parse_status};
-use wire::{Entry, RequestHead, RequestWriter, ResponseHead, ResponseWriter, Settings, SettingsWriter};
+use wire::control::{FromDesk, FromSupervisor, FromWorker, Own, ToDesk, ToSupervisor, ToWorker, Worker};
+use wire::frame::{PIECE_LIMIT, TEXT_LIMIT};
+use wire::{Entry, Frame, Inbox, RequestHead, RequestWriter, ResponseHead, ResponseWriter, Settings, SettingsWriter};
 
 /// The least bytes that an entry, a header or a pair takes.
 const LEAST: usize = 8;
@@ -124,6 +126,98 @@ pub fn status_and_headers(data: &[u8]) -> bool {
         .map(|(name, value)| (name.to_bytes(), value.to_bytes()))
         .collect();
     assert_eq!(arrived, headers);
+    true
+}
+
+/// Bytes that come in chunks give the same frames, and the same error, as if they came at once; each frame is,
+/// written again, the same frame. `data` is a stream of frames; its last byte also says how long the chunks are.
+///
+/// Accepted is a stream of whole frames.
+pub fn frames(data: &[u8]) -> bool {
+    let chunk = 1 + usize::from(data.last().copied().unwrap_or_default());
+    let whole = read_frames(data, data.len().max(1));
+    assert_eq!(read_frames(data, chunk), whole);
+    whole.1
+}
+
+/// The frames of a stream, written again, and whether nothing else was in it.
+fn read_frames(data: &[u8], chunk: usize) -> (Vec<Vec<u8>>, bool) {
+    let mut inbox = Inbox::default();
+    let mut frames = Vec::new();
+    for mut part in data.chunks(chunk) {
+        while !part.is_empty() {
+            let room = inbox.room();
+            // For as much again as has been sent, and for one frame that is no head.
+            assert!(room.len() <= 2 * data.len() + (512 << 10));
+            let count = room.len().min(part.len());
+            room[..count].copy_from_slice(&part[..count]);
+            inbox.received(count);
+            part = &part[count..];
+        }
+        loop {
+            match inbox.next_frame() {
+                Ok(Some(frame)) => frames.push(written_again(&frame)),
+                Ok(None) => break,
+                Err(_) => return (frames, false),
+            }
+        }
+    }
+    (frames, inbox.is_empty())
+}
+
+fn written_again(frame: &Frame<'_>) -> Vec<u8> {
+    match frame {
+        Frame::Piece { bytes, .. } => assert!(bytes.len() <= PIECE_LIMIT),
+        Frame::Log { line, .. } => assert!(line.len() <= TEXT_LIMIT),
+        _ => {}
+    }
+    let mut again = Vec::new();
+    frame.put(&mut again);
+    let read = Frame::parse(&again).expect("what was written can be read");
+    // A reason that was no UTF-8 may have become too long for a frame, and was cut.
+    if !matches!(frame, Frame::InputFailed(_) | Frame::Cut(_)) || again.len() < TEXT_LIMIT {
+        assert_eq!(&read, frame);
+    }
+    again
+}
+
+/// A control message that is accepted is, written again, the same message; no message belongs to two directions
+/// of a conversation, and an error is one line.
+pub fn control(data: &[u8]) -> bool {
+    let mut accepted = 0;
+    macro_rules! ask {
+        ($($kind:ident)*) => {$(
+            match $kind::parse(data) {
+                Ok(message) => {
+                    let mut again = Vec::new();
+                    assert_eq!(message.write(&mut again), Ok(()));
+                    assert_eq!($kind::parse(&again), Ok(message));
+                    accepted += 1;
+                }
+                Err(error) => assert!(is_one_line(error.to_string().as_bytes())),
+            }
+        )*};
+    }
+    ask!(ToSupervisor FromSupervisor ToDesk FromDesk ToWorker FromWorker);
+    assert!(accepted <= 1);
+    accepted == 1
+}
+
+/// What a worker is told at its start is, written again, the same.
+pub fn worker_settings(data: &[u8]) -> bool {
+    let Ok(settings) = Settings::parse(data) else {
+        return false;
+    };
+    let (Ok(worker), Ok(own)) = (Worker::take(&settings), Own::take(&settings)) else {
+        return false;
+    };
+    let mut again = Vec::new();
+    let mut writer = SettingsWriter::begin(&mut again);
+    worker.put(&mut writer);
+    own.put(&mut writer);
+    assert_eq!(writer.finish(), Ok(()));
+    let settings = Settings::parse(&again).expect("what was written can be read");
+    assert_eq!((Worker::take(&settings), Own::take(&settings)), (Ok(worker), Ok(own)));
     true
 }
 
