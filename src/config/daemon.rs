@@ -272,3 +272,118 @@ pub(super) fn daemon_process(place: &mut Place<'_>, line: &[u8]) -> Result<(), R
     place.server.daemons.push(Arc::new(daemon));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ServerWritten;
+    use super::super::sample::{System, apply_as, refusal, server};
+    use super::*;
+
+    const HTTPD: (u32, u32) = (33, 34);
+
+    fn daemon(options: &str) -> Daemon {
+        (*server(&[&format!("WSGIDaemonProcess d {options}")]).daemons[0]).clone()
+    }
+
+    fn identity(options: &str) -> Identity {
+        daemon(options).identity(HTTPD, &System::ROOT)
+    }
+
+    #[test]
+    fn a_group_needs_a_name() {
+        for line in ["WSGIDaemonProcess", "WSGIDaemonProcess \"\" threads=2"] {
+            assert!(refusal(line).contains("Name of WSGI daemon process not supplied"), "{line}");
+        }
+        assert_eq!(*server(&["WSGIDaemonProcess \"a b\" threads=2"]).daemons[0].name, *b"a b");
+    }
+
+    #[test]
+    fn a_name_is_taken_once_in_all_servers_and_case_counts() {
+        let mut groups = GroupNames::default();
+        let mut define = |line| apply_as(line, &mut ServerWritten::default(), None, &mut groups, &System::ROOT);
+        assert!(define("WSGIDaemonProcess d").is_ok());
+        assert!(define("WSGIDaemonProcess D").is_ok());
+        let refused = define("WSGIDaemonProcess d threads=2").expect_err("twice").to_string();
+        assert!(
+            refused.starts_with("Name duplicates previous WSGI daemon definition: 'd' is defined by "),
+            "{refused}"
+        );
+        assert!(refused.contains("(httpd.conf, line 7)"), "{refused}");
+    }
+
+    #[test]
+    fn the_flags_of_the_environ_follow_from_processes_and_threads() {
+        let flags = |options| {
+            let daemon = daemon(options);
+            (daemon.processes(), daemon.is_multiprocess(), daemon.is_multithread(), daemon.is_run_once())
+        };
+        assert_eq!(flags(""), (1, false, true, false));
+        assert_eq!(flags("processes=1"), (1, true, true, false));
+        assert_eq!(flags("processes=3 threads=1"), (3, true, false, false));
+        assert_eq!(flags("threads=1 maximum-requests=1"), (1, false, false, true));
+        assert!(daemon("threads=0").is_service() && !daemon("threads=1").is_service());
+    }
+
+    #[test]
+    fn the_display_name_may_be_made_of_the_groups() {
+        assert_eq!(daemon("display-name=%{GROUP}").title().as_deref(), Some(&b"(wsgi:d)"[..]));
+        assert_eq!(daemon("display-name=x").title().as_deref(), Some(&b"x"[..]));
+        assert_eq!(daemon("display-name=").title(), None);
+    }
+
+    #[test]
+    fn the_time_for_sending_a_response_is_that_of_the_socket_unless_it_has_its_own() {
+        assert_eq!(daemon("socket-timeout=3").response_timeout(), Duration::from_secs(3));
+        let both = daemon("socket-timeout=3 response-socket-timeout=4");
+        assert_eq!(both.response_timeout(), Duration::from_secs(4));
+        assert_eq!(daemon("").response_timeout(), Duration::ZERO);
+    }
+
+    #[test]
+    fn processes_run_as_httpds_user_unless_the_group_has_its_own() {
+        let own = identity("");
+        assert_eq!((own.uid, own.gid, own.groups), (33, 34, vec![34]));
+        assert_eq!((own.user_name.as_deref(), own.user_home.as_deref()), (Some(&b"www"[..]), Some(&b"/var/www"[..])));
+        let other = identity("user=web group=staff");
+        assert_eq!((other.uid, other.gid, other.groups), (30, 50, vec![50, 32]));
+        assert_eq!(other.user_home.as_deref(), Some(&b"/srv/web"[..]));
+    }
+
+    #[test]
+    fn a_user_alone_keeps_httpds_group_and_not_his_own() {
+        assert_eq!(identity("user=web").gid, 34);
+    }
+
+    #[test]
+    fn supplementary_groups_replace_the_users() {
+        assert_eq!(identity("user=web group=staff supplementary-groups=more,#9").groups, [50, 51, 9]);
+        assert_eq!(identity("user=web supplementary-groups=").groups, [34]);
+    }
+
+    #[test]
+    fn an_httpd_user_without_an_entry_has_neither_name_nor_home() {
+        let identity = daemon("").identity((77, 78), &System::ROOT);
+        assert_eq!((identity.uid, identity.gid, identity.groups), (77, 78, vec![78]));
+        assert_eq!((identity.user_name, identity.user_home), (None, None));
+    }
+
+    #[test]
+    fn without_root_everything_runs_as_who_started_httpd() {
+        let identity = daemon("user=www group=staff").identity(HTTPD, &System::WEB);
+        assert_eq!((identity.uid, identity.gid), (30, 31));
+        assert!(identity.groups.is_empty());
+        assert_eq!(identity.user_name.as_deref(), Some(&b"web"[..]));
+    }
+
+    #[test]
+    fn the_working_directory_is_home_or_that_of_a_user_who_is_not_httpds() {
+        let directory = |options| {
+            let daemon = daemon(options);
+            daemon.directory(&daemon.identity(HTTPD, &System::ROOT), HTTPD.0)
+        };
+        assert_eq!(directory(""), None);
+        assert_eq!(directory("user=www"), None);
+        assert_eq!(directory("user=web").as_deref(), Some(&b"/srv/web"[..]));
+        assert_eq!(directory("user=web home=/srv/site").as_deref(), Some(&b"/srv/site"[..]));
+    }
+}

@@ -152,3 +152,135 @@ impl Defined {
 fn identity(site: Site<'_>) -> usize {
     std::ptr::from_ref(site.written).addr()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::server;
+    use super::*;
+
+    const PRELOAD: &str = "WSGIImportScript /x process-group=d application-group=%{GLOBAL}";
+    const GROUP: &str = "WSGIDaemonProcess d";
+
+    fn main_site(written: &ServerWritten) -> Site<'_> {
+        Site { written, name: Some(b"main.example.com"), is_virtual: false }
+    }
+
+    fn host<'s>(written: &'s ServerWritten, name: &'s str) -> Site<'s> {
+        Site { written, name: Some(name.as_bytes()).filter(|name| !name.is_empty()), is_virtual: true }
+    }
+
+    /// What is said of these lines in the main server, in a.example.com, and in another virtual host.
+    fn wrong(main: &[&str], a: &[&str], other: (&str, &[&str])) -> Vec<String> {
+        let main = server(main);
+        let (a, b) = (ServerWritten::merge(&main, &server(a)), ServerWritten::merge(&main, &server(other.1)));
+        contradictions(&[main_site(&main), host(&b, other.0), host(&a, "a.example.com")])
+    }
+
+    #[test]
+    fn groups_come_in_the_order_of_the_file_each_once() {
+        let first = server(&["WSGIDaemonProcess v threads=2"]);
+        let main = server(&["WSGIDaemonProcess m", "WSGIDaemonProcess n"]);
+        let host_of_main = ServerWritten::merge(&main, &ServerWritten::default());
+        let all = daemons([main_site(&main), host(&host_of_main, "a"), host(&first, "v.example.com")]);
+        let names: Vec<&[u8]> = all.iter().map(|defined| &*defined.daemon.name).collect();
+        assert_eq!(names, [&b"v"[..], b"m", b"n"]);
+        assert!(all[0].is_virtual && !all[1].is_virtual);
+        assert_eq!(all[0].server_name.as_deref(), Some(&b"v.example.com"[..]));
+    }
+
+    #[test]
+    fn a_group_of_the_main_server_is_everyones() {
+        let (main, other) = (server(&[GROUP]), ServerWritten::default());
+        let all = daemons([main_site(&main), host(&other, "a")]);
+        for from in [main_site(&main), host(&other, "a"), host(&other, "")] {
+            assert_eq!(*find_daemon(&all, b"d", from).expect("visible").daemon.name, *b"d");
+        }
+        assert_eq!(find_daemon(&all, b"D", main_site(&main)).err(), Some(NoDaemon::NotFound));
+    }
+
+    #[test]
+    fn a_group_of_a_virtual_host_is_for_those_of_its_name() {
+        let (mine, other) = (server(&[GROUP]), ServerWritten::default());
+        let all = daemons([main_site(&other), host(&mine, "a.example.com")]);
+        let found = |from: Site<'_>| find_daemon(&all, b"d", from).map(|_| ());
+        assert_eq!(found(host(&mine, "a.example.com")), Ok(()));
+        assert_eq!(found(host(&other, "a.example.com")), Ok(()));
+        assert_eq!(found(host(&other, "A.example.com")), Err(NoDaemon::NotAccessible));
+        assert_eq!(found(main_site(&other)), Err(NoDaemon::NotAccessible));
+        assert_eq!(found(host(&other, "")), Err(NoDaemon::NotMatchable));
+    }
+
+    #[test]
+    fn virtual_hosts_without_a_name_share_no_group_but_have_their_own() {
+        let (mine, other) = (server(&[GROUP]), ServerWritten::default());
+        let all = daemons([host(&mine, ""), host(&other, "")]);
+        assert!(find_daemon(&all, b"d", host(&mine, "")).is_ok());
+        assert_eq!(find_daemon(&all, b"d", host(&other, "")).err(), Some(NoDaemon::NotAccessible));
+    }
+
+    #[test]
+    fn a_script_may_be_loaded_in_a_group_that_is_defined_later_or_elsewhere() {
+        assert!(wrong(&[PRELOAD, GROUP], &[], ("b", &[])).is_empty());
+        assert!(wrong(&[GROUP], &[PRELOAD], ("b", &[PRELOAD])).is_empty());
+        assert!(wrong(&[], &[GROUP], ("a.example.com", &[PRELOAD])).is_empty());
+        assert!(
+            wrong(&["WSGIImportScript /x process-group=%{GLOBAL} application-group=a"], &[], ("b", &[])).is_empty()
+        );
+    }
+
+    #[test]
+    fn a_script_cannot_be_loaded_in_a_group_that_is_not_there_or_out_of_sight() {
+        let said = |main: &[&str], a: &[&str], other| {
+            let wrong = wrong(main, a, other);
+            assert_eq!(wrong.len(), 1, "{wrong:?}");
+            assert!(
+                wrong[0].starts_with("WSGIImportScript (httpd.conf, line 7): WSGI process group not "),
+                "{wrong:?}"
+            );
+            wrong[0].clone()
+        };
+        assert!(said(&[PRELOAD], &[], ("b", &[])).contains("not yet configured: no WSGIDaemonProcess defines 'd'"));
+        assert!(said(&[PRELOAD], &[GROUP], ("b", &[])).contains("not accessible: 'd'"));
+        assert!(said(&[], &[GROUP], ("b.example.com", &[PRELOAD])).contains("another ServerName than b.example.com"));
+        assert!(said(&[], &[GROUP], ("", &[PRELOAD])).contains("not matchable: 'd'"));
+    }
+
+    #[test]
+    fn an_alias_that_fixes_both_groups_is_held_to_the_same() {
+        let alias = "WSGIScriptAlias /x /x process-group=d application-group=a";
+        assert!(wrong(&[alias], &[], ("b", &[]))[0].contains("not yet configured"));
+        assert!(wrong(&["WSGIScriptAlias /x /x process-group=d"], &[], ("b", &[])).is_empty());
+    }
+
+    fn said(lines: &[&str]) -> Vec<Remark> {
+        let main = server(lines);
+        let host_of_main = ServerWritten::merge(&main, &ServerWritten::default());
+        remarks(&[main_site(&main), host(&host_of_main, "a")])
+    }
+
+    #[test]
+    fn an_alias_to_a_service_is_doubted_once() {
+        let said = said(&["WSGIDaemonProcess d threads=0", "WSGIScriptAlias /x /x process-group=d"]);
+        assert_eq!(said.len(), 1);
+        assert_eq!(said[0].code, codes::SERVICE_TARGET);
+        assert!(said[0].text.starts_with("WSGIScriptAlias (httpd.conf, line 7): the process group 'd' has threads=0"));
+    }
+
+    #[test]
+    fn an_alias_to_a_group_that_is_not_defined_is_doubted() {
+        let said = said(&["WSGIScriptAlias /x /x process-group=d"]);
+        assert_eq!(said[0].code, codes::UNDEFINED_TARGET);
+    }
+
+    #[test]
+    fn usual_aliases_are_not_doubted() {
+        let usual = [
+            GROUP,
+            "WSGIScriptAlias /a /x process-group=d",
+            "WSGIScriptAlias /b /x process-group=%{GLOBAL}",
+            "WSGIScriptAlias /c /x process-group=%{ENV:G}",
+            "WSGIScriptAlias /d /x",
+        ];
+        assert_eq!(said(&usual), []);
+    }
+}
