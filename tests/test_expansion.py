@@ -21,7 +21,10 @@ WSGIScriptAlias /unset {apps}/environ.wsgi application-group=%{ENV:NOT_SET}
 WSGIScriptAlias /shared {apps}/environ.wsgi application-group=shared
 WSGIScriptAlias /directive {apps}/environ.wsgi
 WSGIScriptAlias /callable {apps}/callables.wsgi application-group=callables
-WSGIScriptAlias /no-group {apps}/environ.wsgi process-group=none
+WSGIScriptAlias /no-group {apps}/environ.wsgi
+<Location /no-group>
+  WSGIProcessGroup none
+</Location>
 SetEnv GROUP from-setenv
 <Location /env/again>
   SetEnv GROUP %{SERVER}

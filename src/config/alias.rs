@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::directive::Place;
 use super::import::Import;
 use super::matching::Url;
+use super::remark::Line;
 use super::script::{Definition, ScriptOptions};
 use super::value::{Refusal, shown};
 use super::word::Words;
@@ -24,8 +25,7 @@ pub struct Alias {
     target: Text,
     /// What the line says about its scripts.
     pub options: ScriptOptions,
-    /// The line itself, as in [`Place::line`].
-    pub(super) line: String,
+    pub(super) line: Line,
 }
 
 /// What a URL is mapped to.

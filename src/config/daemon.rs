@@ -9,13 +9,14 @@ use super::accounts::{Accounts, Identity, User};
 use super::daemon_options;
 use super::directive::Place;
 use super::order;
+use super::remark::Line;
 use super::value::{Refusal, shown};
 use super::word::Words;
 use super::written::Text;
 
 /// The names of the process groups that have been defined so far in a configuration, each with the line that did it.
 #[derive(Debug, Default)]
-pub struct GroupNames(HashMap<Text, String>);
+pub struct GroupNames(HashMap<Text, Line>);
 
 /// Bytes of a response head's longest line, unless `header-buffer-size` says otherwise.
 pub(super) const HEADER_BUFFER: u64 = 32 << 10;
@@ -28,8 +29,8 @@ pub(super) const RESPONSE_BUFFER: u64 = 8 << 20;
 pub struct Daemon {
     /// Unique in the server; case counts.
     pub name: Text,
-    /// The line that defines it, as in [`Place::line`].
-    pub line: String,
+    /// The line that defines it.
+    pub line: Line,
     pub(super) order: u64,
     /// `processes`, if it was given: that alone makes `wsgi.multiprocess` true. See [`Daemon::processes`].
     pub given_processes: Option<u32>,
@@ -125,7 +126,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// A group of which nothing but the name is given.
-    pub(super) fn new(name: Text, line: String) -> Daemon {
+    pub(super) fn new(name: Text, line: Line) -> Daemon {
         Daemon {
             name,
             line,

@@ -8,7 +8,7 @@ use gateway::Level;
 
 use super::word::Words;
 use super::written::{DirectoryWritten, ServerWritten, Text};
-use super::{Accounts, GroupNames, Pattern, Refusal, Remark, alias, daemon, import, script, socket, value};
+use super::{Accounts, GroupNames, Line, Pattern, Refusal, Remark, alias, daemon, import, script, socket, value};
 use crate::codes;
 
 /// Where a directive may stand.
@@ -70,9 +70,9 @@ pub struct Place<'a> {
     pub accounts: &'a dyn Accounts,
     /// The process groups that this configuration has defined so far, in all servers.
     pub groups: &'a mut GroupNames,
-    /// Name, file and number of the line, as in `WSGIPythonPath (/etc/httpd.conf, line 3)`; `None` in a `.htaccess`,
+    /// The line; `None` in a `.htaccess`,
     /// which is read for every request, so that nobody would be told of its remarks.
-    pub line: Option<String>,
+    pub line: Option<Line>,
 }
 
 impl Directive {

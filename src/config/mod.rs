@@ -41,7 +41,7 @@ pub use expand::{Names, expand_application_group, expand_process_group, is_open_
 pub use import::{Import, imports_of};
 pub use matching::Pattern;
 pub use python::PythonSettings;
-pub use remark::Remark;
+pub use remark::{Line, Remark};
 pub use roster::{Defined, NoDaemon, Site, contradictions, daemons, find_daemon, remarks};
 pub use settled::{HeadMapping, Settled};
 pub use socket::{check_socket_prefix, socket_prefix};

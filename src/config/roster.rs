@@ -38,11 +38,11 @@ pub struct Defined {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoDaemon {
     /// None has this name.
-    NotFound,
+    Missing,
     /// It was defined in a virtual host with another `ServerName`.
-    NotAccessible,
+    Inaccessible,
     /// It was defined in a virtual host, and only one of the two servers has a `ServerName`.
-    NotMatchable,
+    Unmatchable,
 }
 
 /// Every process group, in the order of the configuration. `sites` are the main server and all virtual hosts.
@@ -59,14 +59,14 @@ pub fn daemons<'s>(sites: impl IntoIterator<Item = Site<'s>>) -> Vec<Defined> {
 /// # Errors
 /// See [`NoDaemon`].
 pub fn find_daemon<'d>(all: &'d [Defined], name: &[u8], from: Site<'_>) -> Result<&'d Defined, NoDaemon> {
-    let found = all.iter().find(|defined| *defined.daemon.name == *name).ok_or(NoDaemon::NotFound)?;
+    let found = all.iter().find(|defined| *defined.daemon.name == *name).ok_or(NoDaemon::Missing)?;
     if !found.is_virtual || found.server == identity(from) {
         return Ok(found);
     }
     match (found.server_name.as_deref(), from.name) {
         (Some(theirs), Some(ours)) if theirs == ours => Ok(found),
-        (Some(_), None) | (None, Some(_)) => Err(NoDaemon::NotMatchable),
-        _ => Err(NoDaemon::NotAccessible),
+        (Some(_), None) | (None, Some(_)) => Err(NoDaemon::Unmatchable),
+        _ => Err(NoDaemon::Inaccessible),
     }
 }
 
@@ -118,24 +118,24 @@ fn doubt(alias: &Alias, all: &[Defined]) -> Option<Remark> {
 }
 
 fn refuse(import: &Import, why: NoDaemon, site: Site<'_>) -> String {
-    let (line, group) = (&import.line, shown(&import.process_group));
+    let group = shown(&import.process_group);
     let remedy = "a script cannot be loaded at start in it";
     let here =
         site.name.map_or_else(|| "this server, which has no ServerName,".to_owned(), |name| shown(name).into_owned());
-    match why {
-        NoDaemon::NotFound => format!(
-            "{line}: WSGI process group not yet configured: no WSGIDaemonProcess defines '{group}', so {remedy}; define it, or \
-             use process-group=%{{GLOBAL}}"
+    import.line.refuse(&match why {
+        NoDaemon::Missing => format!(
+            "WSGI process group not yet configured: no WSGIDaemonProcess defines '{group}', so {remedy}; define it, or use \
+             process-group=%{{GLOBAL}}"
         ),
-        NoDaemon::NotAccessible => format!(
-            "{line}: WSGI process group not accessible: '{group}' is defined in a virtual host with another ServerName than \
-             {here}, so {remedy}; define it outside of virtual hosts"
+        NoDaemon::Inaccessible => format!(
+            "WSGI process group not accessible: '{group}' is defined in a virtual host with another ServerName than {here}, \
+             so {remedy}; define it outside of virtual hosts"
         ),
-        NoDaemon::NotMatchable => format!(
-            "{line}: WSGI process group not matchable: '{group}' is defined in a virtual host, and only one of it and {here} has \
-             a ServerName, so {remedy}; give both the same ServerName, or define it outside of virtual hosts"
+        NoDaemon::Unmatchable => format!(
+            "WSGI process group not matchable: '{group}' is defined in a virtual host, and only one of it and {here} has a \
+             ServerName, so {remedy}; give both the same ServerName, or define it outside of virtual hosts"
         ),
-    }
+    })
 }
 
 impl Defined {
@@ -195,7 +195,7 @@ mod tests {
         for from in [main_site(&main), host(&other, "a"), host(&other, "")] {
             assert_eq!(*find_daemon(&all, b"d", from).expect("visible").daemon.name, *b"d");
         }
-        assert_eq!(find_daemon(&all, b"D", main_site(&main)).err(), Some(NoDaemon::NotFound));
+        assert_eq!(find_daemon(&all, b"D", main_site(&main)).err(), Some(NoDaemon::Missing));
     }
 
     #[test]
@@ -205,9 +205,9 @@ mod tests {
         let found = |from: Site<'_>| find_daemon(&all, b"d", from).map(|_| ());
         assert_eq!(found(host(&mine, "a.example.com")), Ok(()));
         assert_eq!(found(host(&other, "a.example.com")), Ok(()));
-        assert_eq!(found(host(&other, "A.example.com")), Err(NoDaemon::NotAccessible));
-        assert_eq!(found(main_site(&other)), Err(NoDaemon::NotAccessible));
-        assert_eq!(found(host(&other, "")), Err(NoDaemon::NotMatchable));
+        assert_eq!(found(host(&other, "A.example.com")), Err(NoDaemon::Inaccessible));
+        assert_eq!(found(main_site(&other)), Err(NoDaemon::Inaccessible));
+        assert_eq!(found(host(&other, "")), Err(NoDaemon::Unmatchable));
     }
 
     #[test]
@@ -215,7 +215,7 @@ mod tests {
         let (mine, other) = (server(&[GROUP]), ServerWritten::default());
         let all = daemons([host(&mine, ""), host(&other, "")]);
         assert!(find_daemon(&all, b"d", host(&mine, "")).is_ok());
-        assert_eq!(find_daemon(&all, b"d", host(&other, "")).err(), Some(NoDaemon::NotAccessible));
+        assert_eq!(find_daemon(&all, b"d", host(&other, "")).err(), Some(NoDaemon::Inaccessible));
     }
 
     #[test]
@@ -233,10 +233,8 @@ mod tests {
         let said = |main: &[&str], a: &[&str], other| {
             let wrong = wrong(main, a, other);
             assert_eq!(wrong.len(), 1, "{wrong:?}");
-            assert!(
-                wrong[0].starts_with("WSGIImportScript (httpd.conf, line 7): WSGI process group not "),
-                "{wrong:?}"
-            );
+            assert!(wrong[0].starts_with("Syntax error on line 7 of httpd.conf: WSGI process group not "), "{wrong:?}");
+            assert!(wrong[0].ends_with(" (in WSGIImportScript)"), "{wrong:?}");
             wrong[0].clone()
         };
         assert!(said(&[PRELOAD], &[], ("b", &[])).contains("not yet configured: no WSGIDaemonProcess defines 'd'"));
