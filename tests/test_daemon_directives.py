@@ -1,4 +1,4 @@
-"""The directives of daemon mode as `httpd -t` sees them: options, contexts, messages, and what takes the whole configuration."""
+"""The directives of daemon mode as `httpd -t` sees them: options, contexts, messages, the whole configuration."""
 
 import getpass
 import grp
@@ -79,9 +79,14 @@ REFUSED = [
     *((f"{name}=", "for WSGI daemon process") for name in SECONDS),
 ]
 
-BUFFERS = {"send-buffer-size": 512, "receive-buffer-size": 512, "header-buffer-size": 8192, "response-buffer-size": 65536}
+BUFFERS = {
+    "send-buffer-size": 512,
+    "receive-buffer-size": 512,
+    "header-buffer-size": 8192,
+    "response-buffer-size": 65536,
+}
 
-MISREAD = ["threads=abc", "processes=2x", "request-timeout=5s", "stack-size=1M", "memory-limit=1G", "graceful-timeout=1.5"]
+MISREAD = "threads=abc processes=2x request-timeout=5s stack-size=1M memory-limit=1G graceful-timeout=1.5".split()
 
 
 @pytest.fixture(scope="module")
@@ -184,17 +189,17 @@ def test_a_number_that_would_be_misread_is_refused_with_what_is_accepted(refuses
 
 @line("IMP-33")
 @ours
-@pytest.mark.parametrize(
-    ("option", "what"), [("user", "user"), ("socket-user", "user"), ("script-user", "user"), ("group", "group"), ("script-group", "group")]
-)
-def test_who_is_not_known_is_refused_by_name_and_line(refuses, option, what):
+@pytest.mark.parametrize("option", ["user", "socket-user", "script-user", "group", "script-group"])
+def test_who_is_not_known_is_refused_by_name_and_line(refuses, option):
+    what = option.split("-")[-1]
     refuses(f"WSGIDaemonProcess d {option}=nobody-like-this", f"bad {what} name 'nobody-like-this'", "Syntax error on line")
 
 
 @ours
 def test_an_interpreter_is_named_outright_or_by_its_home_but_not_both(accepts, refuses):
     accepts("WSGIDaemonProcess d python=/usr/bin/python3")
-    refuses("WSGIDaemonProcess d python=/usr/bin/python3 python-home=/usr", "Only one of python and python-home allowed")
+    both = "python=/usr/bin/python3 python-home=/usr"
+    refuses(f"WSGIDaemonProcess d {both}", "Only one of python and python-home allowed")
     refuses("WSGIDaemonProcess d python=python3", "Invalid python for WSGI daemon process")
 
 
@@ -255,7 +260,8 @@ def test_the_server_name_may_come_after_the_lines_that_depend_on_it(accepts):
 
 @line("CFG-09")
 def test_a_script_is_not_loaded_in_a_process_group_of_another_virtual_host(refuses):
-    refuses(host("a.example.com", "WSGIDaemonProcess d") + host("b.example.com", PRELOAD), "process group not accessible")
+    config = host("a.example.com", "WSGIDaemonProcess d") + host("b.example.com", PRELOAD)
+    refuses(config, "process group not accessible")
 
 
 @ours
@@ -303,7 +309,8 @@ def test_a_socket_path_that_is_too_long_is_refused(accepts, refuses):
     long = "/tmp/" + "x" * 78
     accepts(f"WSGISocketPrefix {long[:-1]}\nWSGIDaemonProcess d")
     accepts(f"WSGISocketPrefix {long}")
-    refuses(f"WSGISocketPrefix {long}\nWSGIDaemonProcess d", "WSGI0328", long, "set WSGISocketPrefix to a path of at most 82 bytes")
+    remedy = "set WSGISocketPrefix to a path of at most 82 bytes"
+    refuses(f"WSGISocketPrefix {long}\nWSGIDaemonProcess d", "WSGI0328", long, remedy)
 
 
 @line("IMP-36")
@@ -314,3 +321,15 @@ def test_the_sockets_lie_in_the_runtime_directory_by_default(bench, accepts, ref
         directory.mkdir()
     accepts(f"DefaultRuntimeDir {fitting}\nWSGIDaemonProcess d")
     refuses(f"DefaultRuntimeDir {long}\nWSGIDaemonProcess d", f"'{long}/wsgi'", "at most 82 bytes")
+
+
+# -- reloads
+
+
+@line("CFG-38")
+@ours
+def test_a_reload_defines_the_same_groups_anew(new_site):
+    site = new_site("WSGIDaemonProcess d\n" + host("a.example.com", "WSGIDaemonProcess e")).start()
+    for _ in range(3):
+        site.graceful()
+    assert site.get("/").status in (200, 403, 404)

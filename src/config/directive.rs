@@ -115,7 +115,7 @@ impl Place<'_> {
     }
 
     /// Where a value goes that may be set for a server as well as for a section.
-    fn scope(&mut self) -> &mut DirectoryWritten {
+    pub(super) fn scope(&mut self) -> &mut DirectoryWritten {
         match &mut self.directory {
             Some(section) => section,
             None => &mut self.server.outside,
@@ -152,10 +152,7 @@ pub const DIRECTIVES: &[Directive] = &[
         c"WSGIRestrictProcess",
         Context::ServerOrDirectory,
         c"names of the process groups that may be used here",
-        |place, line| {
-            place.scope().restrict_process = Some(script::group_list(line));
-            Ok(())
-        },
+        script::restrict_process,
     ),
     one(c"WSGISocketPrefix", Context::GlobalOnly, c"path that the sockets' names begin with", socket::set_prefix),
     one(c"WSGISocketRotation", Context::GlobalOnly, c"On or Off; has no effect here", socket::set_rotation),
