@@ -192,7 +192,7 @@ def test_a_number_that_would_be_misread_is_refused_with_what_is_accepted(refuses
 @pytest.mark.parametrize("option", ["user", "socket-user", "script-user", "group", "script-group"])
 def test_who_is_not_known_is_refused_by_name_and_line(refuses, option):
     what = option.split("-")[-1]
-    refuses(f"WSGIDaemonProcess d {option}=nobody-like-this", f"bad {what} name 'nobody-like-this'", "Syntax error on line")
+    refuses(f"WSGIDaemonProcess d {option}=nobody1", f"bad {what} name 'nobody1'", "Syntax error on line")
 
 
 @ours
@@ -278,9 +278,11 @@ def test_what_takes_the_whole_configuration_is_refused_with_its_line(bench, refu
     [
         ("WSGIDaemonProcess d threads=0\nWSGIScriptAlias /x /tmp/x.wsgi process-group=d", "WSGI0326"),
         ("WSGIScriptAlias /x /tmp/x.wsgi process-group=d", "WSGI0327"),
+        (within("Location /x", "WSGIProcessGroup d"), "WSGI0327"),
+        (host("a.example.com", "WSGIDaemonProcess d") + host("b.example.com", "WSGIProcessGroup d"), "WSGI0327"),
     ],
 )
-def test_an_alias_to_a_group_that_takes_no_requests_is_warned_of(accepts, config, code):
+def test_a_line_that_sends_requests_where_they_fail_is_warned_of(accepts, config, code):
     assert accepts(config).count(code) == 1
 
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use gateway::Level;
 
 use super::word::Words;
-use super::written::{DirectoryWritten, ServerWritten, Text};
+use super::written::{Direction, DirectoryWritten, ServerWritten, Text};
 use super::{Accounts, GroupNames, Line, Pattern, Refusal, Remark, alias, daemon, import, script, socket, value};
 use crate::codes;
 
@@ -114,6 +114,14 @@ impl Place<'_> {
         );
     }
 
+    /// Records that this line sends requests to a process group, if the name is a literal one.
+    pub(super) fn direct_to(&mut self, process_group: &Text) {
+        let is_literal = !process_group.is_empty() && !script::holds_macro(process_group);
+        if let Some(line) = self.line.clone().filter(|_| is_literal) {
+            self.server.directions.push(Direction { line, process_group: process_group.clone() });
+        }
+    }
+
     /// Where a value goes that may be set for a server as well as for a section.
     pub(super) fn scope(&mut self) -> &mut DirectoryWritten {
         match &mut self.directory {
@@ -146,6 +154,7 @@ pub const DIRECTIVES: &[Directive] = &[
     raw(c"WSGIDaemonProcess", Context::Server, c"name of a process group, and options", daemon::daemon_process),
     one(c"WSGIProcessGroup", Context::ServerOrDirectory, c"name of the process group to run in", |place, word| {
         place.scope().process_group = Some(word.into());
+        place.direct_to(&word.into());
         Ok(())
     }),
     raw(

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use super::alias::Alias;
 use super::daemon::Daemon;
 use super::import::Import;
 use super::remark::Remark;
 use super::value::shown;
-use super::written::{ServerWritten, Text};
+use super::written::{Direction, ServerWritten, Text};
 use crate::codes;
 
 /// The main server or a virtual host, when the configuration is complete.
@@ -84,37 +83,39 @@ pub fn contradictions(sites: &[Site<'_>]) -> Vec<String> {
     sites.iter().flat_map(of_site).collect()
 }
 
-/// What is odd about the configuration as a whole: aliases whose process group takes no requests, or is not there.
+/// What is odd about the configuration as a whole: lines that send requests to a process group that takes none, is not
+/// there, or is out of reach.
 pub fn remarks(sites: &[Site<'_>]) -> Vec<Remark> {
     let all = daemons(sites.iter().copied());
-    let mut seen = std::collections::HashSet::new();
-    let aliases = sites.iter().flat_map(|site| &site.written.aliases);
-    // An alias of the main server is also one of each virtual host.
-    aliases.filter(|alias| seen.insert(Arc::as_ptr(alias))).filter_map(|alias| doubt(alias, &all)).collect()
+    let of_site = |site: &Site<'_>| -> Vec<Remark> {
+        site.written.directions.iter().filter_map(|direction| doubt(direction, &all, *site)).collect()
+    };
+    sites.iter().flat_map(of_site).collect()
 }
 
-fn doubt(alias: &Alias, all: &[Defined]) -> Option<Remark> {
-    let name = alias.options.literal_process_group()?;
-    let found = all.iter().find(|defined| *defined.daemon.name == *name);
-    let (line, name) = (&alias.line, shown(name));
-    let (code, text) = match found {
-        Some(defined) if defined.daemon.is_service() => (
-            codes::SERVICE_TARGET,
-            format!(
-                "{line}: the process group '{name}' has threads=0 and so takes no requests, which this alias sends there; give \
-                 it threads, or name another group"
-            ),
-        ),
-        None => (
-            codes::UNDEFINED_TARGET,
-            format!(
-                "{line}: no WSGIDaemonProcess defines the process group '{name}', so requests for this alias are answered with \
-                 500; define it, or name another group"
-            ),
-        ),
-        Some(_) => return None,
+fn doubt(direction: &Direction, all: &[Defined], site: Site<'_>) -> Option<Remark> {
+    let (line, name) = (&direction.line, shown(&direction.process_group));
+    let found = match find_daemon(all, &direction.process_group, site) {
+        // What stands in the main server holds for virtual hosts as well, and may be meant for one of them.
+        Err(NoDaemon::Inaccessible | NoDaemon::Unmatchable) if !site.is_virtual => return None,
+        found => found,
     };
-    Some(Remark::warning(code, text))
+    let (code, text) = match found {
+        Ok(defined) if !defined.daemon.is_service() => return None,
+        Ok(_) => {
+            (codes::SERVICE_TARGET, "has threads=0 and so takes no requests; give it threads, or name another group")
+        }
+        Err(NoDaemon::Missing) => (
+            codes::UNDEFINED_TARGET,
+            "is defined by no WSGIDaemonProcess, so requests for it are answered with 500; define it, or name another group",
+        ),
+        Err(NoDaemon::Inaccessible | NoDaemon::Unmatchable) => (
+            codes::UNDEFINED_TARGET,
+            "is defined in a virtual host with another ServerName, so requests for it are answered with 500; define it \
+             outside of virtual hosts, or name another group",
+        ),
+    };
+    Some(Remark::warning(code, format!("{line}: the process group '{name}' {text}")))
 }
 
 fn refuse(import: &Import, why: NoDaemon, site: Site<'_>) -> String {
@@ -250,35 +251,44 @@ mod tests {
         assert!(wrong(&["WSGIScriptAlias /x /x process-group=d"], &[], ("b", &[])).is_empty());
     }
 
-    fn said(lines: &[&str]) -> Vec<Remark> {
-        let main = server(lines);
-        let host_of_main = ServerWritten::merge(&main, &ServerWritten::default());
-        remarks(&[main_site(&main), host(&host_of_main, "a")])
+    fn said(main: &[&str], a: &[&str], b: &[&str]) -> Vec<String> {
+        let main = server(main);
+        let (a, b) = (ServerWritten::merge(&main, &server(a)), ServerWritten::merge(&main, &server(b)));
+        let sites = [main_site(&main), host(&a, "a.example.com"), host(&b, "b.example.com")];
+        remarks(&sites).into_iter().map(|remark| format!("{}: {}", remark.code, remark.text)).collect()
     }
 
     #[test]
-    fn an_alias_to_a_service_is_doubted_once() {
-        let said = said(&["WSGIDaemonProcess d threads=0", "WSGIScriptAlias /x /x process-group=d"]);
-        assert_eq!(said.len(), 1);
-        assert_eq!(said[0].code, codes::SERVICE_TARGET);
-        assert!(said[0].text.starts_with("WSGIScriptAlias (httpd.conf, line 7): the process group 'd' has threads=0"));
+    fn requests_to_a_service_are_doubted_once() {
+        let service = "WSGIDaemonProcess d threads=0";
+        let said = said(&[service, "WSGIScriptAlias /x /x process-group=d"], &[], &[]);
+        assert_eq!(said.len(), 1, "{said:?}");
+        let start =
+            format!("{}: WSGIScriptAlias (httpd.conf, line 7): the process group 'd' has", codes::SERVICE_TARGET);
+        assert!(said[0].starts_with(&start), "{said:?}");
     }
 
     #[test]
-    fn an_alias_to_a_group_that_is_not_defined_is_doubted() {
-        let said = said(&["WSGIScriptAlias /x /x process-group=d"]);
-        assert_eq!(said[0].code, codes::UNDEFINED_TARGET);
+    fn requests_to_a_group_that_is_not_defined_or_out_of_reach_are_doubted() {
+        for line in ["WSGIScriptAlias /x /x process-group=d", "WSGIProcessGroup d"] {
+            assert!(said(&[line], &[], &[])[0].contains("is defined by no WSGIDaemonProcess"), "{line}");
+            assert!(said(&[], &[GROUP], &[line])[0].contains("another ServerName"), "{line}");
+        }
     }
 
     #[test]
-    fn usual_aliases_are_not_doubted() {
+    fn usual_lines_are_not_doubted() {
         let usual = [
-            GROUP,
             "WSGIScriptAlias /a /x process-group=d",
             "WSGIScriptAlias /b /x process-group=%{GLOBAL}",
             "WSGIScriptAlias /c /x process-group=%{ENV:G}",
             "WSGIScriptAlias /d /x",
+            "WSGIProcessGroup d",
+            "WSGIProcessGroup %{GLOBAL}",
+            "WSGIProcessGroup %{ENV:G}",
         ];
-        assert_eq!(said(&usual), []);
+        assert!(said(&[GROUP], &usual, &[]).is_empty());
+        // Perhaps meant for a.example.com only.
+        assert!(said(&usual, &[GROUP], &[]).is_empty());
     }
 }

@@ -63,11 +63,6 @@ impl ScriptOptions {
         let groups = self.process_group.as_ref().zip(self.application_group.as_ref())?;
         (!holds_macro(groups.0) && !holds_macro(groups.1)).then_some(groups)
     }
-
-    /// The process group, if it is given, is none but a daemon's and no macro.
-    pub(super) fn literal_process_group(&self) -> Option<&[u8]> {
-        self.process_group.as_deref().filter(|name| !name.is_empty() && !holds_macro(name))
-    }
 }
 
 impl Definition {
@@ -112,6 +107,7 @@ fn authorization(value: &[u8]) -> Result<bool, Refusal> {
     })
 }
 
-fn holds_macro(name: &[u8]) -> bool {
+/// Whether a group's name depends on the request.
+pub(super) fn holds_macro(name: &[u8]) -> bool {
     name.windows(2).any(|pair| pair == b"%{")
 }
