@@ -52,9 +52,9 @@ codes! {
     NO_IMPORT = "WSGI0324",
     /// A directive that has no effect here, because there is nothing to do.
     NEEDLESS_DIRECTIVE = "WSGI0325",
-    /// An alias sends requests to a process group that takes none.
+    /// A line sends requests to a process group that takes none.
     SERVICE_TARGET = "WSGI0326",
-    /// An alias names a process group that is not defined.
+    /// A line sends requests to a process group that is not there for them.
     UNDEFINED_TARGET = "WSGI0327",
     /// The configuration as a whole is impossible.
     CONTRADICTION = "WSGI0328",

@@ -21,7 +21,6 @@ WSGIScriptAlias /unset {apps}/environ.wsgi application-group=%{ENV:NOT_SET}
 WSGIScriptAlias /shared {apps}/environ.wsgi application-group=shared
 WSGIScriptAlias /directive {apps}/environ.wsgi
 WSGIScriptAlias /callable {apps}/callables.wsgi application-group=callables
-WSGIScriptAlias /no-group {apps}/environ.wsgi process-group=none
 SetEnv GROUP from-setenv
 <Location /env/again>
   SetEnv GROUP %{SERVER}
@@ -104,8 +103,10 @@ def test_an_env_that_is_not_set_stays_as_it_is(group):
 
 
 @line("EXP-05")
-def test_a_process_group_that_is_not_configured_gets_500(site, log):
-    log.expect("WSGI015[01].*No WSGI daemon process called|WSGI015[01].*'none'")
+def test_a_process_group_that_is_not_configured_gets_500(new_site):
+    site = new_site("WSGIScriptAlias /no-group {apps}/environ.wsgi\nWSGIProcessGroup none\n").start()
+    site.log.allow("WSGI0327.*'none'")
+    site.log.expect("WSGI015[01].*No WSGI daemon process called|WSGI015[01].*'none'")
     assert site.get("/no-group").status == 500
 
 

@@ -10,7 +10,7 @@ use super::config;
 use super::pool::{Pool, optional_bytes};
 use super::regex::Regex;
 use crate::config::{
-    Arguments, Context, DIRECTIVES, Directive, DirectoryWritten, GroupNames, Pattern, Place, ServerWritten,
+    Arguments, Context, DIRECTIVES, Directive, DirectoryWritten, GroupNames, Line, Pattern, Place, ServerWritten,
 };
 
 /// `DIRECTIVES` as `command_rec`s, with the null entry that ends the table.
@@ -127,18 +127,22 @@ fn is_htaccess(parms: &c::cmd_parms) -> bool {
     unsafe { !c::ap_check_cmd_context(std::ptr::from_ref(parms).cast_mut(), c::NOT_IN_HTACCESS).is_null() }
 }
 
-/// What the line is called in a remark: see [`Place::line`].
+/// Where the directive stands.
 ///
 /// # Safety
 /// `parms` is what httpd passed to a directive's function, during the call.
-unsafe fn line(parms: &c::cmd_parms, directive: &Directive) -> String {
+unsafe fn line(parms: &c::cmd_parms, directive: &Directive) -> Line {
     // SAFETY: httpd sets `directive` to the line's node of the configuration tree (http_config.h, ap_walk_config), whose
     // file name is a string of the configuration's pool.
     let (file, number) = unsafe {
         let node = &*parms.directive;
         (optional_bytes(node.filename).unwrap_or(b"?"), node.line_num)
     };
-    format!("{} ({}, line {number})", directive.name.to_string_lossy(), String::from_utf8_lossy(file))
+    Line {
+        directive: directive.name.to_string_lossy().into_owned(),
+        file: String::from_utf8_lossy(file).into_owned(),
+        number,
+    }
 }
 
 /// A refusal's text, in which the directive is named once.

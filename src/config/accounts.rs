@@ -35,18 +35,3 @@ pub trait Accounts {
         self.own_ids().0 == 0
     }
 }
-
-/// The rights that the processes of a group run with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// User id.
-    pub uid: u32,
-    /// Group id.
-    pub gid: u32,
-    /// All supplementary groups; empty if httpd was not started as root and can set none.
-    pub groups: Vec<u32>,
-    /// Name of the user, if the system knows it.
-    pub user_name: Option<Text>,
-    /// Home directory of the user, if the system knows it.
-    pub user_home: Option<Text>,
-}

@@ -24,8 +24,6 @@ pub struct Alias {
     target: Text,
     /// What the line says about its scripts.
     pub options: ScriptOptions,
-    /// The line itself, as in [`Place::line`].
-    pub(super) line: String,
 }
 
 /// What a URL is mapped to.
@@ -147,8 +145,10 @@ fn add(
         )));
     };
     let options = ScriptOptions::read(&mut words, &DEFINITION)?;
-    let line = place.line.clone().unwrap_or_default();
-    let alias = Alias { url: url(place, &source)?, target: target.into(), options, line };
+    let alias = Alias { url: url(place, &source)?, target: target.into(), options };
+    if let Some(process_group) = &alias.options.process_group {
+        place.direct_to(process_group);
+    }
     if let Some((process_group, application_group)) = alias.preload_groups() {
         let import = Import::next(alias.script(), process_group, application_group, place);
         place.server.imports.push(import);

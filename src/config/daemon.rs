@@ -1,21 +1,22 @@
 //! Process groups: what a `WSGIDaemonProcess` says of one, with all defaults settled. Who may use which is
-//! for [`super::roster`]; the options are read by [`super::daemon_options`].
+//! for [`super::roster`], with which rights for [`super::identity`]; [`super::daemon_options`] reads the options.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::accounts::{Accounts, Identity, User};
+use super::accounts::User;
 use super::daemon_options;
 use super::directive::Place;
 use super::order;
+use super::remark::Line;
 use super::value::{Refusal, shown};
 use super::word::Words;
 use super::written::Text;
 
 /// The names of the process groups that have been defined so far in a configuration, each with the line that did it.
 #[derive(Debug, Default)]
-pub struct GroupNames(HashMap<Text, String>);
+pub struct GroupNames(HashMap<Text, Line>);
 
 /// Bytes of a response head's longest line, unless `header-buffer-size` says otherwise.
 pub(super) const HEADER_BUFFER: u64 = 32 << 10;
@@ -28,8 +29,8 @@ pub(super) const RESPONSE_BUFFER: u64 = 8 << 20;
 pub struct Daemon {
     /// Unique in the server; case counts.
     pub name: Text,
-    /// The line that defines it, as in [`Place::line`].
-    pub line: String,
+    /// The line that defines it.
+    pub line: Line,
     pub(super) order: u64,
     /// `processes`, if it was given: that alone makes `wsgi.multiprocess` true. See [`Daemon::processes`].
     pub given_processes: Option<u32>,
@@ -125,7 +126,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// A group of which nothing but the name is given.
-    pub(super) fn new(name: Text, line: String) -> Daemon {
+    pub(super) fn new(name: Text, line: Line) -> Daemon {
         Daemon {
             name,
             line,
@@ -215,39 +216,6 @@ impl Daemon {
     pub fn response_timeout(&self) -> Duration {
         if self.response_socket_timeout.is_zero() { self.socket_timeout } else { self.response_socket_timeout }
     }
-
-    /// The rights of the group's processes. `httpd` are the ids of `User` and `Group`.
-    ///
-    /// Only root can give processes another user, so if httpd was started as somebody else, they run as that.
-    pub fn identity(&self, httpd: (u32, u32), accounts: &dyn Accounts) -> Identity {
-        if !accounts.is_root() {
-            let (uid, gid) = accounts.own_ids();
-            return Identity { groups: Vec::new(), ..Identity::of(uid, gid, accounts.user_numbered(uid)) };
-        }
-        let gid = self.gid.unwrap_or(httpd.1);
-        let user = self.user.clone().or_else(|| accounts.user_numbered(httpd.0));
-        let groups = match (&self.supplementary_groups, &user) {
-            (Some(groups), _) => std::iter::once(gid).chain(groups.iter().copied()).collect(),
-            (None, Some(user)) => accounts.groups_of(&user.name, gid),
-            (None, None) => vec![gid],
-        };
-        let uid = self.user.as_ref().map_or(httpd.0, |user| user.uid);
-        Identity { groups, ..Identity::of(uid, gid, user) }
-    }
-
-    /// The working directory of processes with these rights, if they do not keep httpd's. `httpd_uid` is the user of
-    /// httpd's children.
-    pub fn directory(&self, identity: &Identity, httpd_uid: u32) -> Option<Text> {
-        let of_user = || identity.user_home.clone().filter(|_| identity.uid != httpd_uid);
-        self.home.clone().or_else(of_user)
-    }
-}
-
-impl Identity {
-    fn of(uid: u32, gid: u32, user: Option<User>) -> Identity {
-        let (user_name, user_home) = user.map(|user| (user.name, user.home)).unzip();
-        Identity { uid, gid, groups: Vec::new(), user_name, user_home }
-    }
 }
 
 /// `WSGIDaemonProcess name [options]`
@@ -271,4 +239,65 @@ pub(super) fn daemon_process(place: &mut Place<'_>, line: &[u8]) -> Result<(), R
     place.groups.0.insert(daemon.name.clone(), defined_at);
     place.server.daemons.push(Arc::new(daemon));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ServerWritten;
+    use super::super::sample::{System, apply_as, refusal, server};
+    use super::*;
+
+    fn daemon(options: &str) -> Daemon {
+        (*server(&[&format!("WSGIDaemonProcess d {options}")]).daemons[0]).clone()
+    }
+
+    #[test]
+    fn a_group_needs_a_name() {
+        for line in ["WSGIDaemonProcess", "WSGIDaemonProcess \"\" threads=2"] {
+            assert!(refusal(line).contains("Name of WSGI daemon process not supplied"), "{line}");
+        }
+        assert_eq!(*server(&["WSGIDaemonProcess \"a b\" threads=2"]).daemons[0].name, *b"a b");
+    }
+
+    #[test]
+    fn a_name_is_taken_once_in_all_servers_and_case_counts() {
+        let mut groups = GroupNames::default();
+        let mut define = |line| apply_as(line, &mut ServerWritten::default(), None, &mut groups, &System::ROOT);
+        assert!(define("WSGIDaemonProcess d").is_ok());
+        assert!(define("WSGIDaemonProcess D").is_ok());
+        let refused = define("WSGIDaemonProcess d threads=2").expect_err("twice").to_string();
+        assert!(
+            refused.starts_with("Name duplicates previous WSGI daemon definition: 'd' is defined by "),
+            "{refused}"
+        );
+        assert!(refused.contains("(httpd.conf, line 7)"), "{refused}");
+    }
+
+    #[test]
+    fn the_flags_of_the_environ_follow_from_processes_and_threads() {
+        let flags = |options| {
+            let daemon = daemon(options);
+            (daemon.processes(), daemon.is_multiprocess(), daemon.is_multithread(), daemon.is_run_once())
+        };
+        assert_eq!(flags(""), (1, false, true, false));
+        assert_eq!(flags("processes=1"), (1, true, true, false));
+        assert_eq!(flags("processes=3 threads=1"), (3, true, false, false));
+        assert_eq!(flags("threads=1 maximum-requests=1"), (1, false, false, true));
+        assert!(daemon("threads=0").is_service() && !daemon("threads=1").is_service());
+    }
+
+    #[test]
+    fn the_display_name_may_be_made_of_the_groups() {
+        assert_eq!(daemon("display-name=%{GROUP}").title().as_deref(), Some(&b"(wsgi:d)"[..]));
+        assert_eq!(daemon("display-name=x").title().as_deref(), Some(&b"x"[..]));
+        assert_eq!(daemon("display-name=").title(), None);
+    }
+
+    #[test]
+    fn the_time_for_sending_a_response_is_that_of_the_socket_unless_it_has_its_own() {
+        assert_eq!(daemon("socket-timeout=3").response_timeout(), Duration::from_secs(3));
+        let both = daemon("socket-timeout=3 response-socket-timeout=4");
+        assert_eq!(both.response_timeout(), Duration::from_secs(4));
+        assert_eq!(daemon("").response_timeout(), Duration::ZERO);
+    }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use gateway::Level;
 
 use super::word::Words;
-use super::written::{DirectoryWritten, ServerWritten, Text};
-use super::{Accounts, GroupNames, Pattern, Refusal, Remark, alias, daemon, import, script, socket, value};
+use super::written::{Direction, DirectoryWritten, ServerWritten, Text};
+use super::{Accounts, GroupNames, Line, Pattern, Refusal, Remark, alias, daemon, import, script, socket, value};
 use crate::codes;
 
 /// Where a directive may stand.
@@ -70,9 +70,9 @@ pub struct Place<'a> {
     pub accounts: &'a dyn Accounts,
     /// The process groups that this configuration has defined so far, in all servers.
     pub groups: &'a mut GroupNames,
-    /// Name, file and number of the line, as in `WSGIPythonPath (/etc/httpd.conf, line 3)`; `None` in a `.htaccess`,
+    /// The line; `None` in a `.htaccess`,
     /// which is read for every request, so that nobody would be told of its remarks.
-    pub line: Option<String>,
+    pub line: Option<Line>,
 }
 
 impl Directive {
@@ -114,8 +114,16 @@ impl Place<'_> {
         );
     }
 
+    /// Records that this line sends requests to a process group, if the name is a literal one.
+    pub(super) fn direct_to(&mut self, process_group: &Text) {
+        let is_literal = !process_group.is_empty() && !script::holds_macro(process_group);
+        if let Some(line) = self.line.clone().filter(|_| is_literal) {
+            self.server.directions.push(Direction { line, process_group: process_group.clone() });
+        }
+    }
+
     /// Where a value goes that may be set for a server as well as for a section.
-    fn scope(&mut self) -> &mut DirectoryWritten {
+    pub(super) fn scope(&mut self) -> &mut DirectoryWritten {
         match &mut self.directory {
             Some(section) => section,
             None => &mut self.server.outside,
@@ -146,16 +154,14 @@ pub const DIRECTIVES: &[Directive] = &[
     raw(c"WSGIDaemonProcess", Context::Server, c"name of a process group, and options", daemon::daemon_process),
     one(c"WSGIProcessGroup", Context::ServerOrDirectory, c"name of the process group to run in", |place, word| {
         place.scope().process_group = Some(word.into());
+        place.direct_to(&word.into());
         Ok(())
     }),
     raw(
         c"WSGIRestrictProcess",
         Context::ServerOrDirectory,
         c"names of the process groups that may be used here",
-        |place, line| {
-            place.scope().restrict_process = Some(script::group_list(line));
-            Ok(())
-        },
+        script::restrict_process,
     ),
     one(c"WSGISocketPrefix", Context::GlobalOnly, c"path that the sockets' names begin with", socket::set_prefix),
     one(c"WSGISocketRotation", Context::GlobalOnly, c"On or Off; has no effect here", socket::set_rotation),

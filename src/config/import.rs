@@ -3,6 +3,7 @@
 
 use super::directive::Place;
 use super::order;
+use super::remark::Line;
 use super::script::{Definition, ScriptOptions};
 use super::value::Refusal;
 use super::word::Words;
@@ -20,8 +21,8 @@ pub struct Import {
     pub process_group: Text,
     /// The interpreter to load it in; empty is the main one.
     pub application_group: Text,
-    /// The line that asks for it, as in [`Place::line`].
-    pub line: String,
+    /// The line that asks for it.
+    pub line: Line,
     order: u64,
 }
 

@@ -34,6 +34,7 @@ impl ServerWritten {
             aliases: inner.aliases.iter().chain(&base.aliases).cloned().collect(),
             imports: inner.imports.clone(),
             daemons: inner.daemons.clone(),
+            directions: inner.directions.clone(),
             socket_prefix: over(&inner.socket_prefix, &base.socket_prefix),
             remarks: inner.remarks.clone(),
             python: PythonWritten::merge(&base.python, &inner.python),

@@ -4,7 +4,7 @@
 //!
 //! In reading order: [`directive`] is the table, `word` and `value` check what stands on a line,
 //! `written` keeps it, `remark` what is odd about it, `merge` lays inner over outer, [`settled`] answers for a request, [`alias`] and `matching` map
-//! URLs to scripts, [`daemon`], `daemon_options` and `given` are about one process group, [`roster`] about all of them and
+//! URLs to scripts, [`daemon`], `daemon_options`, `given` and [`identity`] are about one process group, [`roster`] about all of them and
 //! the configuration as a whole, [`socket`] about where they are reached, [`import`] lists what is loaded at start, [`expand`] makes group names, [`python`]
 //! says how the interpreter is started. The directives' page is docs/directives.md.
 
@@ -17,6 +17,7 @@ mod daemon_options;
 pub mod directive;
 pub mod expand;
 mod given;
+pub mod identity;
 pub mod import;
 mod matching;
 mod merge;
@@ -33,15 +34,16 @@ mod value;
 mod word;
 mod written;
 
-pub use accounts::{Accounts, Identity, User};
+pub use accounts::{Accounts, User};
 pub use alias::{Alias, find_alias};
 pub use daemon::{Daemon, GroupNames};
 pub use directive::{Arguments, Context, DIRECTIVES, Directive, Place};
 pub use expand::{Names, expand_application_group, expand_process_group, is_open_group};
+pub use identity::Identity;
 pub use import::{Import, imports_of};
 pub use matching::Pattern;
 pub use python::PythonSettings;
-pub use remark::Remark;
+pub use remark::{Line, Remark};
 pub use roster::{Defined, NoDaemon, Site, contradictions, daemons, find_daemon, remarks};
 pub use settled::{HeadMapping, Settled};
 pub use socket::{check_socket_prefix, socket_prefix};

@@ -1,9 +1,37 @@
 //! What can be said of lines that are accepted and can hardly mean what they say. mod_wsgi takes them, so
 //! they are not refused: a site may live with one. Who starts httpd hears of each once.
 
+use std::fmt;
+
 use gateway::Level;
 
 use super::written::Text;
+
+/// A line of the configuration. Shown as `WSGIPythonPath (/etc/httpd.conf, line 3)`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// The directive.
+    pub directive: String,
+    /// The file that it stands in.
+    pub file: String,
+    /// Counted from 1.
+    pub number: i32,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, line {})", self.directive, self.file, self.number)
+    }
+}
+
+impl Line {
+    /// An error of this line in httpd's words, as those of a directive that is refused at once.
+    ///
+    /// Source: httpd's message AH00526 (server/config.c).
+    pub(super) fn refuse(&self, text: &str) -> String {
+        format!("Syntax error on line {} of {}: {text} (in {})", self.number, self.file, self.directive)
+    }
+}
 
 /// A doubt about one line of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

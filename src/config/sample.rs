@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::directive::{Arguments, DIRECTIVES, Place};
 use super::matching::Groups;
 use super::word::Words;
-use super::{Accounts, DirectoryWritten, GroupNames, Pattern, Refusal, ServerWritten, User};
+use super::{Accounts, DirectoryWritten, GroupNames, Line, Pattern, Refusal, ServerWritten, User};
 
 /// What a server says in these lines.
 pub(super) fn server(lines: &[&str]) -> ServerWritten {
@@ -44,7 +44,7 @@ pub(super) fn apply_as(
 ) -> Result<(), Refusal> {
     let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
     let directive = DIRECTIVES.iter().find(|row| row.name.to_bytes() == name.as_bytes()).expect("a directive");
-    let line = Some(format!("{name} (httpd.conf, line 7)"));
+    let line = Some(Line { directive: name.to_owned(), file: "httpd.conf".to_owned(), number: 7 });
     let mut place = Place { server, directory, compile: &compile, resolve: &resolve, accounts, groups, line };
     match directive.arguments {
         Arguments::Raw => directive.read(&mut place, rest.as_bytes(), rest.as_bytes()),

@@ -1,7 +1,6 @@
 //! The options that say where and how a script runs, as they stand behind an alias or an import.
 
-use std::sync::Arc;
-
+use super::directive::Place;
 use super::value::{Refusal, on_or_off, shown};
 use super::word::{OptionWord, Words};
 use super::written::Text;
@@ -64,11 +63,6 @@ impl ScriptOptions {
         let groups = self.process_group.as_ref().zip(self.application_group.as_ref())?;
         (!holds_macro(groups.0) && !holds_macro(groups.1)).then_some(groups)
     }
-
-    /// The process group, if it is given, is none but a daemon's and no macro.
-    pub(super) fn literal_process_group(&self) -> Option<&[u8]> {
-        self.process_group.as_deref().filter(|name| !name.is_empty() && !holds_macro(name))
-    }
 }
 
 impl Definition {
@@ -80,12 +74,16 @@ impl Definition {
     }
 }
 
-/// The argument of `WSGIRestrictProcess`: names of process groups, of which `%{GLOBAL}` is the empty one.
-pub(super) fn group_list(line: &[u8]) -> Arc<[Text]> {
+/// `WSGIRestrictProcess [name …]`; of the names `%{GLOBAL}` is the empty one.
+pub(super) fn restrict_process(place: &mut Place<'_>, line: &[u8]) -> Result<(), Refusal> {
     let mut words = Words::of(line);
-    std::iter::from_fn(|| words.word())
-        .map(|name| if name == b"%{GLOBAL}" { Text::default() } else { name.into() })
-        .collect()
+    let names = std::iter::from_fn(|| words.word());
+    let names = names.map(|name| if name == b"%{GLOBAL}" { Text::default() } else { name.into() }).collect();
+    place.scope().restrict_process = Some(names);
+    if words.has_open_quote() {
+        place.remark_open_quote();
+    }
+    Ok(())
 }
 
 fn group(value: &[u8], what: &str, main: &str) -> Result<Text, Refusal> {
@@ -109,6 +107,7 @@ fn authorization(value: &[u8]) -> Result<bool, Refusal> {
     })
 }
 
-fn holds_macro(name: &[u8]) -> bool {
+/// Whether a group's name depends on the request.
+pub(super) fn holds_macro(name: &[u8]) -> bool {
     name.windows(2).any(|pair| pair == b"%{")
 }

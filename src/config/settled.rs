@@ -145,6 +145,7 @@ mod tests {
         assert_eq!(settled.callable_object(), b"application");
         assert_eq!(settled.application_group(), None);
         assert_eq!(settled.process_group(), None);
+        assert!(settled.may_use(b"") && settled.may_use(b"any"));
     }
 
     #[test]
@@ -159,6 +160,8 @@ mod tests {
             "WSGIIgnoreActivity On",
             "WSGICallableObject app",
             "WSGIApplicationGroup group",
+            "WSGIProcessGroup daemons",
+            "WSGIRestrictProcess daemons",
         ];
         let nothing = (ServerWritten::default(), DirectoryWritten::default());
         for settled in [Settled::of(&server(&lines), &nothing.1), Settled::of(&nothing.0, &section(&lines))] {
@@ -171,6 +174,8 @@ mod tests {
             assert!(settled.ignore_activity());
             assert_eq!(settled.callable_object(), b"app");
             assert_eq!(settled.application_group(), Some(&b"group"[..]));
+            assert_eq!(settled.process_group(), Some(&b"daemons"[..]));
+            assert!(settled.may_use(b"daemons") && !settled.may_use(b""));
         }
     }
 
@@ -214,6 +219,46 @@ mod tests {
         let settled = Settled::of(&server, &directory);
         assert!(!settled.error_override());
         assert_eq!(settled.callable_object(), b"b");
+    }
+
+    #[test]
+    fn only_listed_process_groups_may_be_used_in_any_case() {
+        let directory = section(&["WSGIRestrictProcess one \"two words\" %{GLOBAL}"]);
+        let server = ServerWritten::default();
+        let settled = Settled::of(&server, &directory);
+        assert!(settled.may_use(b"one") && settled.may_use(b"ONE") && settled.may_use(b"two words"));
+        assert!(settled.may_use(b""));
+        assert!(!settled.may_use(b"two"));
+    }
+
+    #[test]
+    fn a_list_of_process_groups_replaces_the_one_before_and_the_outer_one() {
+        let server = server(&["WSGIRestrictProcess a b", "WSGIRestrictProcess b"]);
+        let inner = DirectoryWritten::merge(&section(&["WSGIRestrictProcess a"]), &section(&["WSGIRestrictProcess c"]));
+        let nothing = DirectoryWritten::default();
+        assert!(!Settled::of(&server, &nothing).may_use(b"a") && Settled::of(&server, &nothing).may_use(b"b"));
+        assert!(!Settled::of(&server, &inner).may_use(b"b") && Settled::of(&server, &inner).may_use(b"c"));
+        let empty = section(&["WSGIRestrictProcess"]);
+        assert!(!Settled::of(&server, &empty).may_use(b"b") && !Settled::of(&server, &empty).may_use(b""));
+    }
+
+    #[test]
+    fn an_aliass_process_group_beats_the_sections_and_that_the_servers() {
+        let server = server(&[
+            "WSGIProcessGroup of-server",
+            "WSGIScriptAlias /a /x process-group=of-alias",
+            "WSGIScriptAlias /b /x",
+            "WSGIScriptAlias /c /x process-group=%{GLOBAL}",
+        ]);
+        let (directory, nothing) = (section(&["WSGIProcessGroup of-section"]), DirectoryWritten::default());
+        let group = |uri: &[u8], directory| {
+            let settled = Settled::of(&server, directory);
+            settled.mapped_by(find_alias(&server, uri).expect("mapped").alias).process_group()
+        };
+        assert_eq!(group(b"/a", &directory), Some(&b"of-alias"[..]));
+        assert_eq!(group(b"/b", &directory), Some(&b"of-section"[..]));
+        assert_eq!(group(b"/b", &nothing), Some(&b"of-server"[..]));
+        assert_eq!(group(b"/c", &directory), Some(&b""[..]));
     }
 
     #[test]

@@ -75,3 +75,65 @@ pub(super) fn set_accept_mutex(place: &mut Place<'_>, word: &[u8]) -> Result<(),
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use gateway::Level;
+
+    use super::super::sample::{refusal, server};
+    use super::*;
+
+    #[test]
+    fn a_relative_prefix_lies_below_the_server_root() {
+        assert_eq!(socket_prefix(&server(&["WSGISocketPrefix run/wsgi"])), Some(&b"/etc/httpd/run/wsgi"[..]));
+        assert_eq!(socket_prefix(&server(&["WSGISocketPrefix /run/wsgi"])), Some(&b"/run/wsgi"[..]));
+        assert_eq!(socket_prefix(&server(&[])), None);
+        assert!(refusal("WSGISocketPrefix impossible").starts_with("Invalid WSGISocketPrefix 'impossible'"));
+        assert!(refusal("WSGISocketPrefix \"\"").starts_with("Invalid WSGISocketPrefix ''"));
+    }
+
+    #[test]
+    fn virtual_hosts_have_the_main_servers_prefix() {
+        let host = ServerWritten::merge(&server(&["WSGISocketPrefix /run/x"]), &ServerWritten::default());
+        assert_eq!(socket_prefix(&host), Some(&b"/run/x"[..]));
+    }
+
+    #[test]
+    fn a_prefix_is_too_long_if_a_sockets_path_would_be() {
+        let longest = LONGEST_PATH - LONGEST_TAIL.len();
+        assert!(check_socket_prefix(&vec![b'x'; longest]).is_ok());
+        let refused = check_socket_prefix(&vec![b'x'; longest + 1]).expect_err("too long").to_string();
+        assert!(refused.contains("can have 108 bytes, and a socket's path has at most 107"), "{refused}");
+        assert!(refused.contains(&format!("set WSGISocketPrefix to a path of at most {longest} bytes")), "{refused}");
+    }
+
+    #[test]
+    fn names_of_sockets_are_as_long_as_is_reckoned_with() {
+        let (pid, group, seat) = (4_194_304, 999_999, wire::SEAT_LIMIT);
+        assert_eq!(LONGEST_TAIL, format!(".{pid}/{}", wire::control::seat_socket(group, seat)));
+        assert!(wire::control::desk_socket(group).len() <= wire::control::seat_socket(group, seat).len());
+    }
+
+    #[test]
+    fn what_there_is_no_need_for_is_accepted_and_noted() {
+        for line in
+            ["WSGISocketRotation Off", "WSGISocketRotation on", "WSGIAcceptMutex flock", "WSGIAcceptMutex DEFAULT"]
+        {
+            let said = server(&[line]).remarks().to_vec();
+            assert_eq!(
+                (said.len(), said[0].level, said[0].code),
+                (1, Level::Notice, codes::NEEDLESS_DIRECTIVE),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_mechanism_that_mod_wsgi_does_not_know_is_refused_with_those_that_it_knows() {
+        assert_eq!(
+            refusal("WSGIAcceptMutex bogus"),
+            "Accept mutex lock mechanism 'bogus' is invalid. Valid accept mutex mechanisms for this platform are: default, \
+             flock, fcntl, sysvsem, posixsem, pthread."
+        );
+    }
+}

@@ -10,7 +10,7 @@ use super::alias::Alias;
 use super::daemon::Daemon;
 use super::import::Import;
 use super::python::HashSeed;
-use super::remark::Remark;
+use super::remark::{Line, Remark};
 use super::settled::HeadMapping;
 
 /// A text from the configuration.
@@ -44,6 +44,8 @@ pub struct ServerWritten {
     pub(super) imports: Vec<Import>,
     /// Not inherited either.
     pub(super) daemons: Vec<Arc<Daemon>>,
+    /// The process groups that lines of this very server, in its sections too, send requests to.
+    pub(super) directions: Vec<Direction>,
     pub(super) socket_prefix: Option<Text>,
     /// Not inherited either: each is about a line of this very server.
     pub(super) remarks: Vec<Remark>,
@@ -60,6 +62,13 @@ impl ServerWritten {
     pub fn has_daemons(&self) -> bool {
         !self.daemons.is_empty()
     }
+}
+
+/// A line that sends requests to a process group by its literal name.
+#[derive(Clone)]
+pub(super) struct Direction {
+    pub(super) line: Line,
+    pub(super) process_group: Text,
 }
 
 /// What the main server says about the interpreter.
