@@ -74,6 +74,7 @@ impl GroupState {
             return;
         }
         self.is_removed = true;
+        self.problem = None;
         self.desk = None;
         self.wanted.clear();
         self.log.info(format_args!("group '{}' is removed: its processes drain", Show(&self.terms.group.name)));

@@ -12,7 +12,7 @@ use crate::codes;
 use crate::directory::Directory;
 use crate::launch::{Launch, Site};
 use crate::log::Log;
-use crate::os::sockets::{Kind, NamedSocket, SocketError};
+use crate::os::sockets::{Kind, NamedSocket, SocketError, set_nonblocking};
 use crate::plan::{self, Action, Standing};
 use crate::seat::{Board, Seat};
 use crate::worker::{Stage, Worker};
@@ -182,6 +182,8 @@ impl Pool {
             reply: group.reply,
             peer_uid: site.httpd_uid,
         };
+        // The process before may have changed that; one that cannot be changed back only makes this one wait.
+        let _ = set_nonblocking(seat.share());
         let (listener, scoreboard) = (seat.share().as_fd(), board.as_fd());
         let launch = Launch { site, group, own, listener, scoreboard };
         match Worker::launch(&launch, now) {

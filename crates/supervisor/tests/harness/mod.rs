@@ -100,7 +100,7 @@ impl Httpd {
 
     /// The same, as a child of a shell that lives on.
     pub fn start_below_a_shell(seats: u32) -> Httpd {
-        Httpd::start_with(seats, r#""$0" supervise 3<&0 </dev/null & wait"#)
+        Httpd::start_with(seats, r#"exec 3<&0; "$0" supervise </dev/null & wait"#)
     }
 
     fn start_with(seats: u32, command: &str) -> Httpd {

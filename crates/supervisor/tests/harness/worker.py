@@ -123,6 +123,14 @@ while True:
         if word == "look":
             connection.sendall(json.dumps(look()).encode() + b"\n")
             continue
+        if word == "fork":
+            # A child that holds everything, as a fork without exec does, and makes the listener wait.
+            orphan = os.fork()
+            if orphan == 0:
+                time.sleep(60)
+                os._exit(0)
+            connection.sendall(b"%d\n" % orphan)
+            continue
         if word == "exit":
             os._exit(int(rest))
         if word == "signal":
