@@ -32,6 +32,8 @@ pub(crate) struct GroupState {
     wanted: Vec<Title>,
     is_removed: bool,
     problem: Option<Problem>,
+    /// When it was last logged that an application group gets no pool.
+    refused_at: Option<Instant>,
 }
 
 impl GroupState {
@@ -46,6 +48,7 @@ impl GroupState {
             wanted: Vec::new(),
             is_removed: false,
             problem: None,
+            refused_at: None,
         };
         group.settle(now);
         group
@@ -100,6 +103,7 @@ impl GroupState {
             );
             self.problem = Some(problem);
             self.wanted.clear();
+            self.desk = None;
             // There will be nobody to wait for.
             for pool in &mut self.pools {
                 pool.leave("the group has changed", 0, now);
@@ -186,14 +190,15 @@ impl GroupState {
     /// Seats for a pool: twice as many as processes, at least one more.
     fn free_seats(&self) -> Option<(u32, u32)> {
         let processes = self.terms.group.processes.max(1);
+        let double = processes.saturating_mul(2);
         let is_taken = |number| self.pools.iter().any(|pool| pool.has_seat(number));
         let seats = 0..self.terms.board.map().seats();
         let free: Vec<_> = seats.clone().map(|number| !is_taken(number)).collect();
         let quiet: Vec<_> = seats.map(|number| free[number as usize] && !self.terms.board.is_haunted(number)).collect();
         // What the scoreboard says of strangers is a hint: it cannot keep a group from starting.
-        find_run(&quiet, processes * 2, processes * 2)
-            .or_else(|| find_run(&free, processes * 2, processes * 2))
-            .or_else(|| find_run(&free, processes * 2, processes + 1))
+        find_run(&quiet, double, double)
+            .or_else(|| find_run(&free, double, double))
+            .or_else(|| find_run(&free, double, processes.saturating_add(1)))
     }
 
     /// Why the group is not served.
@@ -275,14 +280,12 @@ impl GroupState {
             return Answer::Later;
         }
         if ask.is_open && self.open_names() >= self.terms.group.open_limit as usize {
-            return self.nowhere(
-                name,
-                &format!(
-                    "its name was chosen by a client, and {} such application groups have processes already; give the \
+            let reason = format!(
+                "its name was chosen by a client, and {} such application groups have processes already; give the \
                  application a fixed name with WSGIApplicationGroup",
-                    self.terms.group.open_limit
-                ),
+                self.terms.group.open_limit
             );
+            return self.nowhere(name, &reason, now);
         }
         if let Some(pool) = self.standing().find(|pool| pool.title.name.is_none()) {
             pool.title = Title { name: Some(name.clone()), is_open: ask.is_open };
@@ -290,27 +293,27 @@ impl GroupState {
         }
         if self.free_seats().is_none() {
             let reason = self.full();
-            return self.nowhere(name, &reason);
+            return self.nowhere(name, &reason, now);
         }
         self.wanted.push(Title { name: Some(name.clone()), is_open: ask.is_open });
         match self.fill(now) {
             Ok(()) => self.pools.last().map_or(Answer::Later, |pool| Answer::Here(pool.seat_range())),
             Err(problem) => {
                 self.wanted.clear();
-                self.nowhere(name, &problem.text)
+                self.nowhere(name, &problem.text, now)
             }
         }
     }
 
-    fn nowhere(&self, name: &Text, reason: &str) -> Answer {
-        let name = Show(name);
+    /// Logged once a minute: clients that choose names can make any number of them, and httpd's child logs each.
+    fn nowhere(&mut self, name: &Text, reason: &str, now: Instant) -> Answer {
         let group = Show(&self.terms.group.name);
-        self.log.problem(
-            Level::Error,
-            codes::NO_POOL,
-            format_args!("application group '{name}' gets no processes in group '{group}': {reason}"),
-        );
-        Answer::Nowhere(format!("application group '{name}' gets no processes in group '{group}': {reason}"))
+        let text = format!("application group '{}' gets no processes in group '{group}': {reason}", Show(name));
+        if self.refused_at.is_none_or(|at| now.duration_since(at) > Duration::from_secs(60)) {
+            self.refused_at = Some(now);
+            self.log.problem(Level::Error, codes::NO_POOL, format_args!("{text}"));
+        }
+        Answer::Nowhere(text)
     }
 
     fn standing(&mut self) -> impl Iterator<Item = &mut Pool> {
@@ -342,16 +345,7 @@ impl GroupState {
         self.desk = None;
         self.wanted.clear();
         for pool in &mut self.pools {
-            pool.fate = Fate::Leaves;
-            let own = Duration::from_secs(pool.group().shutdown_timeout);
-            let longest = Duration::from_secs(5);
-            let limit = if own.is_zero() { longest } else { own.min(longest) };
-            for seat in &mut pool.seats {
-                seat.retry_at = None;
-                if let Some(worker) = &mut seat.worker {
-                    worker.stop(reason, limit, now);
-                }
-            }
+            pool.stop(reason, now);
         }
     }
 }

@@ -65,8 +65,9 @@ pub(crate) fn launch(launch: &Launch<'_>) -> io::Result<Launched> {
             std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())),
         ),
         priority: group.cpu_priority,
-        cpu: (group.cpu_time_limit > 0)
-            .then(|| (group.cpu_time_limit, group.cpu_time_limit + 1 + group.shutdown_timeout)),
+        cpu: (group.cpu_time_limit > 0).then(|| {
+            (group.cpu_time_limit, group.cpu_time_limit.saturating_add(1).saturating_add(group.shutdown_timeout))
+        }),
         memory: (group.memory_limit > 0).then_some((group.memory_limit, group.memory_limit)),
         virtual_memory: (group.virtual_memory_limit > 0)
             .then_some((group.virtual_memory_limit, group.virtual_memory_limit)),

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 
 use gateway::Level;
 
-use crate::os::clock;
+use crate::os::{clock, sockets};
 
 /// Where lines of one group, or of none, go.
 #[derive(Debug)]
@@ -53,8 +53,9 @@ impl Log {
             return;
         }
         let line = format_line(level, clock::now(), std::process::id(), message);
-        // A full disk is no reason to stop serving, and there is nowhere else to say it.
+        // A log program that does not read must not stop the loop, and a full disk is no reason to stop serving, and there is nowhere else to say it.
         let _ = match &self.file {
+            Some(file) if !sockets::is_writable_soon(file) => return,
             Some(file) => (&mut &*file).write_all(line.as_bytes()),
             None => std::io::stderr().write_all(line.as_bytes()),
         };

@@ -30,11 +30,16 @@ impl Lines {
 
     /// Takes what was read and gives the lines that are whole, as far as they may be logged.
     pub(crate) fn take(&mut self, bytes: &[u8], now: Instant) -> Vec<Vec<u8>> {
-        self.rest.extend_from_slice(bytes);
+        let mut rest = std::mem::take(&mut self.rest);
+        rest.extend_from_slice(bytes);
         let mut lines = Vec::new();
-        while let Some(line) = self.next_line() {
-            self.keep(line, now, &mut lines);
+        let mut start = 0;
+        while let Some((length, gap)) = measure(&rest[start..]) {
+            self.keep(&rest[start..start + length], now, &mut lines);
+            start += length + gap;
         }
+        rest.drain(..start);
+        self.rest = rest;
         lines
     }
 
@@ -43,7 +48,7 @@ impl Lines {
         let mut lines = Vec::new();
         let rest = std::mem::take(&mut self.rest);
         if !rest.is_empty() {
-            self.keep(rest, now, &mut lines);
+            self.keep(&rest, now, &mut lines);
         }
         lines
     }
@@ -67,20 +72,8 @@ impl Lines {
         std::mem::take(&mut self.dropped)
     }
 
-    fn next_line(&mut self) -> Option<Vec<u8>> {
-        let end = self.rest.iter().take(LINE_LIMIT).position(|byte| *byte == b'\n');
-        let (length, gap) = match end {
-            Some(end) => (end, 1),
-            None if self.rest.len() >= LINE_LIMIT => (LINE_LIMIT, 0),
-            None => return None,
-        };
-        let mut line: Vec<u8> = self.rest.drain(..length + gap).collect();
-        line.truncate(length);
-        Some(line)
-    }
-
-    fn keep(&mut self, line: Vec<u8>, now: Instant, lines: &mut Vec<Vec<u8>>) {
-        let line = line.strip_suffix(b"\r").unwrap_or(&line);
+    fn keep(&mut self, line: &[u8], now: Instant, lines: &mut Vec<Vec<u8>>) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() {
             return;
         }
@@ -94,6 +87,15 @@ impl Lines {
         } else {
             self.dropped += 1;
         }
+    }
+}
+
+/// The length of the first line, and of what ends it.
+fn measure(bytes: &[u8]) -> Option<(usize, usize)> {
+    match bytes.iter().take(LINE_LIMIT).position(|byte| *byte == b'\n') {
+        Some(end) => Some((end, 1)),
+        None if bytes.len() >= LINE_LIMIT => Some((LINE_LIMIT, 0)),
+        None => None,
     }
 }
 

@@ -17,6 +17,9 @@ use crate::plan::{self, Action, Standing};
 use crate::seat::{Board, Seat};
 use crate::worker::{Stage, Worker};
 
+/// httpd's parent does not wait much longer for its own end.
+const LONGEST_STOP: Duration = Duration::from_secs(5);
+
 /// What a pool's workers share.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
@@ -277,6 +280,7 @@ impl Pool {
     /// The pool is to end: nothing is started any more, and processes drain, within `limit` seconds if it is not 0.
     pub(crate) fn leave(&mut self, reason: &str, limit: u64, now: Instant) {
         self.fate = Fate::Leaves;
+        self.hold_until = None;
         for seat in &mut self.seats {
             match &mut seat.worker {
                 Some(worker) => {
@@ -309,9 +313,24 @@ impl Pool {
         }
     }
 
+    /// Everything is to end, within `shutdown-timeout` and [`LONGEST_STOP`].
+    pub(crate) fn stop(&mut self, reason: &str, now: Instant) {
+        self.fate = Fate::Leaves;
+        self.hold_until = None;
+        let own = Duration::from_secs(self.group().shutdown_timeout);
+        let limit = if own.is_zero() { LONGEST_STOP } else { own.min(LONGEST_STOP) };
+        for seat in &mut self.seats {
+            seat.retry_at = None;
+            if let Some(worker) = &mut seat.worker {
+                worker.stop(reason, limit, now);
+            }
+        }
+    }
+
     /// When there is something to do here without anybody's saying so.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.seats.iter().filter_map(Seat::deadline).chain(self.hold_until).min()
+        let hold = self.hold_until;
+        self.seats.iter().filter_map(|seat| seat.deadline(hold)).chain(hold).min()
     }
 }
 

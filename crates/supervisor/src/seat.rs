@@ -139,8 +139,10 @@ impl Seat {
     }
 
     /// When there is something to do here without anybody's saying so.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.worker.as_ref().map_or(self.retry_at, Worker::deadline)
+    /// Starts wait for `hold`.
+    pub(crate) fn deadline(&self, hold: Option<Instant>) -> Option<Instant> {
+        let retry = self.retry_at.map(|at| hold.map_or(at, |hold| hold.max(at)));
+        self.worker.as_ref().map_or(retry, Worker::deadline)
     }
 
     /// Writes down that a process is about to start; gives its incarnation.

@@ -27,6 +27,9 @@ use crate::worker::Part;
 /// Connections that are refused at once, from the backlog of a seat without a process.
 const REFUSED: usize = 64;
 
+/// A process that even SIGKILL does not end in time, since it waits for a disk or a network, is left to init.
+const LONGEST_END: Duration = Duration::from_secs(8);
+
 /// Everything that the process knows.
 pub(crate) struct Supervisor {
     signals: Signals,
@@ -40,7 +43,8 @@ pub(crate) struct Supervisor {
     groups: Vec<GroupState>,
     had_root: bool,
     buf: Vec<u8>,
-    is_ending: bool,
+    /// Everything ends, at the latest then.
+    end: Option<Instant>,
 }
 
 /// Where something has happened; numbers are places in the lists, which do not change within a turn.
@@ -62,6 +66,7 @@ impl Supervisor {
     /// # Errors
     /// Those of signalfd(2), and of a missing channel.
     pub(crate) fn begin() -> io::Result<Supervisor> {
+        sockets::close_from(SUPERVISOR_CHANNEL + 1);
         let httpd = Channel::over(inherited(SUPERVISOR_CHANNEL)?);
         sockets::set_nonblocking(&httpd)?;
         identity::hide_memory();
@@ -77,7 +82,7 @@ impl Supervisor {
             groups: Vec::new(),
             had_root: identity::is_root(),
             buf: Vec::new(),
-            is_ending: false,
+            end: None,
         })
     }
 
@@ -86,7 +91,7 @@ impl Supervisor {
     /// # Errors
     /// Those of poll(2) that leave nothing to be done.
     pub(crate) fn run(mut self) -> io::Result<()> {
-        while !self.is_ending || self.groups.iter_mut().any(|group| group.workers().next().is_some()) {
+        while !self.has_ended(Instant::now()) {
             for source in self.wait()? {
                 self.act_on(source, Instant::now());
             }
@@ -97,6 +102,11 @@ impl Supervisor {
             self.groups.retain(|group| !group.is_gone());
         }
         Ok(())
+    }
+
+    fn has_ended(&mut self, now: Instant) -> bool {
+        let is_deserted = |group: &mut GroupState| group.workers().next().is_none();
+        self.end.is_some_and(|end| end <= now || self.groups.iter_mut().all(is_deserted))
     }
 
     /// Waits for something to happen, or to be due.
@@ -113,7 +123,7 @@ impl Supervisor {
     }
 
     fn timeout(&self) -> PollTimeout {
-        let Some(deadline) = self.groups.iter().filter_map(GroupState::deadline).min() else {
+        let Some(deadline) = self.groups.iter().filter_map(GroupState::deadline).chain(self.end).min() else {
             return PollTimeout::NONE;
         };
         // Rounded up: a turn too early would find nothing due.
@@ -144,7 +154,7 @@ impl Supervisor {
             }
         }
         sources.push((Source::Signals, self.signals.as_fd()));
-        if !self.is_ending {
+        if self.end.is_none() {
             sources.extend(self.httpd_end.iter().map(|file| (Source::HttpdEnd, file.as_fd())));
             sources.push((Source::Httpd, self.httpd.as_fd()));
         }
@@ -203,10 +213,10 @@ impl Supervisor {
     }
 
     fn stop(&mut self, reason: &str, now: Instant) {
-        if self.is_ending {
+        if self.end.is_some() {
             return;
         }
-        self.is_ending = true;
+        self.end = Some(now + LONGEST_END);
         for group in &mut self.groups {
             group.stop(reason, now);
         }

@@ -102,7 +102,7 @@ impl Worker {
             lines: Lines::new(now),
             generation: launch.own.generation,
             started: now,
-            shutdown_timeout: Duration::from_secs(launch.group.shutdown_timeout),
+            shutdown_timeout: seconds(launch.group.shutdown_timeout),
             stage: Stage::Starting,
             is_ready: false,
             has_failed: false,
@@ -184,7 +184,7 @@ impl Worker {
             return;
         }
         self.stage = Stage::Leaving;
-        let terminate = now + Duration::from_secs(limit) + self.shutdown_timeout + GRACE;
+        let terminate = now + seconds(limit) + self.shutdown_timeout + GRACE;
         self.end_by(Some(terminate), terminate + GRACE);
     }
 
@@ -326,6 +326,11 @@ impl Worker {
             }
         }
     }
+}
+
+/// Seconds that a worker or a configuration names, which may be any number; a month is for ever here.
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count.min(31 * 24 * 3600))
 }
 
 fn read(descriptor: &OwnedFd, buf: &mut [u8]) -> io::Result<usize> {

@@ -7,8 +7,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, Backlog, Shutdown, SockFlag, SockType, UnixAddr, accept4, bind, getsockopt, listen, setsockopt,
     shutdown, socket, sockopt,
@@ -132,7 +135,15 @@ impl NamedSocket {
     /// Takes a connection that waits, if there is one.
     pub(crate) fn accept(&self) -> Option<OwnedFd> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let raw = accept4(self.descriptor.as_raw_fd(), flags).ok()?;
+        let raw = match accept4(self.descriptor.as_raw_fd(), flags) {
+            Ok(raw) => raw,
+            Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
+                // It stays readable: without a pause the loop would spin until the machine has room again.
+                std::thread::sleep(Duration::from_millis(100));
+                return None;
+            }
+            Err(_) => return None,
+        };
         // SAFETY: accept4(2) has just made the descriptor, for us.
         Some(unsafe { OwnedFd::from_raw_fd(raw) })
     }
@@ -197,6 +208,21 @@ pub(crate) fn set_nonblocking(descriptor: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Closes all descriptors from this number on: what httpd's parent had open, its ports among them. Only at the start.
+pub(crate) fn close_from(first: i32) {
+    let first = libc::c_uint::try_from(first).unwrap_or(libc::c_uint::MAX);
+    // SAFETY: takes numbers only (close_range(2)); nothing in this process owns a descriptor yet but the standard
+    // ones and the one before `first` (callers).
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
+    if result != 0 {
+        // Kernels before 5.9.
+        for raw in first..65_536 {
+            // SAFETY: as above.
+            unsafe { libc::close(raw.cast_signed()) };
+        }
+    }
+}
+
 /// Takes over a descriptor that this process was started with, by its number; closed on exec from now on.
 ///
 /// # Errors
@@ -207,6 +233,13 @@ pub(crate) fn inherited(raw: i32) -> io::Result<OwnedFd> {
     let descriptor = std::mem::ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(raw) });
     fcntl(&*descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     Ok(std::mem::ManuallyDrop::into_inner(descriptor))
+}
+
+/// Whether a descriptor takes bytes, now or within a tenth of a second. Files always do.
+pub(crate) fn is_writable_soon(descriptor: impl AsFd) -> bool {
+    let mut polled = [PollFd::new(descriptor.as_fd(), PollFlags::POLLOUT)];
+    // What cannot be asked is tried.
+    !matches!(poll(&mut polled, PollTimeout::from(100u8)), Ok(0))
 }
 
 /// Bytes as a path.

@@ -131,12 +131,10 @@ pub(crate) fn start(plan: &Plan<'_>) -> io::Result<(i32, OwnedFd)> {
     let groups: Vec<Gid> = plan.groups.iter().copied().map(Gid::from_raw).collect();
     let mut spare = Vec::with_capacity(plan.places.len());
     let (report, tell) = pipe2(OFlag::O_CLOEXEC)?;
+    crate::os::sockets::set_nonblocking(&report)?;
     // SAFETY: this process has a single thread, so the child's memory is whole: no lock is held in it.
     match unsafe { fork() }? {
-        ForkResult::Parent { child } => {
-            crate::os::sockets::set_nonblocking(&report)?;
-            Ok((child.as_raw(), report))
-        }
+        ForkResult::Parent { child } => Ok((child.as_raw(), report)),
         ForkResult::Child => {
             let Err(failure) = run(plan, &groups, &arguments, &environment, &tell, &mut spare);
             write(tell.as_raw_fd(), failure);
