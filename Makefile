@@ -32,10 +32,10 @@ say = @printf '\n== %s\n'
 
 .PHONY: build help setup setup-test venv demo check check-rust check-python test pytest docker-test bench fuzz install uninstall clean
 
-build: ## build the module and its Python host into dist/
+build: ## build the module, its Python host and wsgictl into dist/
 	@command -v cc >/dev/null || { echo 'make: no C compiler. Debian and Ubuntu: apt-get install gcc libc6-dev    Fedora and RHEL: dnf install gcc' >&2; exit 1; }
 	$(say) 'building dist/ (cargo, release)'
-	@PYO3_BUILD_EXTENSION_MODULE=1 $(CARGO) build --release -p mod_wsgi_rs -p wsgi_host
+	@PYO3_BUILD_EXTENSION_MODULE=1 $(CARGO) build --release -p mod_wsgi_rs -p wsgi_host -p wsgi_supervisor
 	@scripts/assemble-dist "$(CARGO_TARGET_DIR)/release" dist
 	@echo 'LoadModule wsgi_module $(CURDIR)/dist/mod_wsgi_rs.so'
 

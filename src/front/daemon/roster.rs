@@ -152,16 +152,11 @@ fn begin(prefix: &[u8], (uid, gid): (u32, u32), accounts: &dyn Accounts) -> Begi
     }
 }
 
-/// Whether a supervisor with no more rights than httpd's children can do all that the group asks for.
+/// Whether a supervisor with no more rights than httpd's children can do all that the group asks for. It makes the
+/// same test, before it gives root's up.
 fn is_root_needless(begin: &Begin, group: &wire::control::Group) -> bool {
-    let sorted = |groups: &[u32]| {
-        let mut groups = groups.to_vec();
-        groups.sort_unstable();
-        groups.dedup();
-        groups
-    };
     (group.uid, group.gid, group.socket_uid) == (begin.httpd_uid, begin.httpd_gid, begin.httpd_uid)
-        && sorted(&group.groups) == sorted(&begin.httpd_groups)
+        && group.groups == begin.httpd_groups
         && group.chroot.is_none()
         && group.cpu_priority >= 0
 }

@@ -1,0 +1,253 @@
+//! What workers say and how they end, turned into log lines and what follows.
+
+use std::time::Instant;
+
+use gateway::Level;
+use wire::control::FromWorker;
+
+use crate::codes;
+use crate::ending::{Limits, describe, remedy};
+use crate::group::GroupState;
+use crate::os::signals::Ending;
+use crate::os::spawn::{Failure, Step};
+use crate::pool::{Show, When};
+use crate::worker::{Event, Part, Retirement, Worker};
+
+impl GroupState {
+    /// Something has come from the worker of a seat.
+    pub(crate) fn hear(&mut self, pool: usize, seat: usize, part: Part, buf: &mut Vec<u8>, now: Instant) {
+        let Some(worker) = self.worker(pool, seat) else { return };
+        for event in worker.take(part, buf, now) {
+            self.act_on(pool, seat, event, now);
+        }
+    }
+
+    fn worker(&mut self, pool: usize, seat: usize) -> Option<&mut Worker> {
+        self.pools.get_mut(pool)?.seats.get_mut(seat)?.worker.as_mut()
+    }
+
+    fn act_on(&mut self, pool: usize, seat: usize, event: Event, now: Instant) {
+        let Some(found) = self.pools.get_mut(pool) else { return };
+        let generation = found.generation();
+        let Some(worker) = found.seats.get_mut(seat).and_then(|seat| seat.worker.as_mut()) else { return };
+        let pid = worker.pid();
+        let name = Show(&self.terms.group.name);
+        let log = &self.log;
+        match event {
+            Event::Message(FromWorker::Ready(ready)) => {
+                worker.set_ready();
+                log.info(format_args!(
+                    "process (pid={pid}) of group '{name}' is ready: Python {}, prefix {}, executable {}",
+                    Show(&ready.version),
+                    Show(&ready.prefix),
+                    Show(&ready.executable),
+                ));
+            }
+            Event::Message(FromWorker::Line(line)) => log.line(line.level, &line.text),
+            Event::Message(FromWorker::Retire(retire)) => {
+                log.info(format_args!(
+                    "process (pid={pid}) of group '{name}' is to be replaced: {}",
+                    Show(&retire.reason)
+                ));
+                worker.set_retiring(Retirement { reason: retire.reason, limit: retire.limit });
+            }
+            Event::Message(FromWorker::Reload(reload)) => {
+                // All workers of a generation notice the change; the first one is enough.
+                if worker.generation() == generation {
+                    log.info(format_args!(
+                        "group '{name}' is reloaded, since {} has changed (pid={pid})",
+                        Show(&reload.script)
+                    ));
+                    found.reload();
+                }
+            }
+            Event::Message(FromWorker::Stopping(stopping)) => {
+                log.info(format_args!("process (pid={pid}) of group '{name}' ends: {}", Show(&stopping.reason)));
+                let was_told = worker.is_leaving();
+                worker.set_stopping(now);
+                let age = now.duration_since(worker.started());
+                if !was_told {
+                    found.lose(age, now);
+                }
+            }
+            Event::Output(line) => log.line(Level::Error, &line),
+            Event::Dropped(count) => log.problem(
+                Level::Warning,
+                codes::FLOOD,
+                format_args!("process (pid={pid}) of group '{name}' writes too fast: {count} lines were dropped"),
+            ),
+            Event::Failed(failure) => {
+                let (level, code) = severity(failure);
+                log.problem(
+                    level,
+                    code,
+                    format_args!("process (pid={pid}) of group '{name}': {}", explain(failure, found.group())),
+                );
+            }
+            Event::Malformed(error) => log.problem(
+                Level::Error,
+                codes::CHANNEL,
+                format_args!("process (pid={pid}) of group '{name}' sends what it should not: {error}; ignored"),
+            ),
+        }
+    }
+
+    /// Ends processes that have closed their channel and live on.
+    pub(crate) fn end_astray(&mut self, now: Instant) {
+        for pool in &mut self.pools {
+            for index in 0..pool.seats.len() {
+                let Some(worker) = pool.seats.get_mut(index).and_then(|seat| seat.worker.as_mut()) else { continue };
+                if !worker.is_astray(now) || worker.is_leaving() {
+                    continue;
+                }
+                worker.set_stopping(now);
+                self.log.problem(
+                    Level::Warning,
+                    codes::CHANNEL,
+                    format_args!(
+                        "process (pid={}) of group '{}' has closed its channel to the supervisor and is replaced; does the \
+                         application close descriptors that are not its own?",
+                        worker.pid(),
+                        Show(&self.terms.group.name),
+                    ),
+                );
+                let age = now.duration_since(worker.started());
+                pool.lose(age, now);
+            }
+        }
+    }
+
+    /// A process has ended. Whether it was one of this group's.
+    pub(crate) fn reaped(&mut self, pid: i32, ending: Ending, buf: &mut Vec<u8>, now: Instant) -> bool {
+        let Some((pool, seat)) = self.find(pid) else { return false };
+        let Some(worker) = self.worker(pool, seat) else { return false };
+        // What it said last may be that it ends, and why.
+        for event in worker.take_rest(buf, now) {
+            self.act_on(pool, seat, event, now);
+        }
+        self.bury(pool, seat, ending, now);
+        true
+    }
+
+    fn find(&self, pid: i32) -> Option<(usize, usize)> {
+        self.pools.iter().enumerate().find_map(|(number, pool)| {
+            let mine = |worker: &Worker| worker.pid() == pid;
+            let seat = pool.seats.iter().position(|seat| seat.worker.as_ref().is_some_and(mine))?;
+            Some((number, seat))
+        })
+    }
+
+    fn bury(&mut self, number: usize, index: usize, ending: Ending, now: Instant) {
+        let Some(pool) = self.pools.get_mut(number) else { return };
+        let generation = pool.generation();
+        let Some(worker) = pool.seats.get_mut(index).and_then(|seat| seat.worker.take()) else { return };
+        let is_service = pool.group().threads == 0;
+        let is_long = now.duration_since(worker.started()).as_secs() >= 10;
+        // Its place is another's by now, or will be filled from what the pool lacks.
+        let is_replaced = worker.is_leaving() || worker.generation() != generation;
+        let is_done = is_service && is_long && ending == Ending::Exit(0);
+        let wait = if is_replaced || is_done { None } else { Some(pool.fail(index, now)) };
+        if wait.is_none() {
+            pool.vacate(index);
+        }
+        let pid = worker.pid();
+        let name = Show(&self.terms.group.name);
+        let how = describe(ending);
+        let next = Next(wait.map(When));
+        let limits = Limits { cpu: pool.group().cpu_time_limit > 0, memory: has_memory_limit(pool.group()) };
+        let is_planned = worker.is_leaving() && matches!(ending, Ending::Exit(_) | Ending::Signal(libc::SIGTERM, _));
+        if worker.has_failed() {
+            self.log.info(format_args!("process (pid={pid}) of group '{name}' could not be started{next}"));
+        } else if is_planned || worker.is_destroyed() || (is_service && ending == Ending::Exit(0)) {
+            self.log.info(format_args!("process (pid={pid}) of group '{name}' has ended: {how}{next}"));
+        } else if !worker.is_ready() && !worker.is_leaving() {
+            let words = worker.last_words();
+            let words = if words.is_empty() { "it said nothing".to_owned() } else { format!("it said: {words}") };
+            self.log.problem(
+                Level::Error,
+                codes::NOT_READY,
+                format_args!("process (pid={pid}) of group '{name}' ended before it was ready: {how}; {words}{next}"),
+            );
+        } else {
+            self.log.problem(
+                Level::Error,
+                codes::CRASHED,
+                format_args!("process (pid={pid}) of group '{name}' has died: {how}; {}{next}", remedy(ending, limits)),
+            );
+        }
+    }
+}
+
+/// What follows, at the end of a line.
+struct Next(Option<When>);
+
+impl std::fmt::Display for Next {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Some(when) => write!(f, "; another one is started {when}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn has_memory_limit(group: &wire::control::Group) -> bool {
+    group.memory_limit > 0 || group.virtual_memory_limit > 0
+}
+
+fn severity(failure: Failure) -> (Level, &'static str) {
+    let code = match failure.step {
+        Step::Priority => codes::PRIORITY,
+        Step::CpuLimit => codes::CPU_LIMIT,
+        Step::MemoryLimit => codes::MEMORY_LIMIT,
+        Step::VirtualMemoryLimit => codes::VIRTUAL_MEMORY_LIMIT,
+        Step::Chroot => codes::CHROOT,
+        Step::Group => codes::GROUP,
+        Step::SupplementaryGroups => codes::SUPPLEMENTARY_GROUPS,
+        Step::User => codes::USER,
+        Step::Directory => codes::DIRECTORY,
+        Step::Exec => codes::EXEC,
+        Step::Session | Step::DescriptorLimit | Step::Descriptors => codes::SET_UP,
+    };
+    (if failure.step.is_optional() { Level::Warning } else { Level::Critical }, code)
+}
+
+/// What failed, of what, and what to do.
+fn explain(failure: Failure, group: &wire::control::Group) -> String {
+    let cause = failure.cause();
+    let what = match failure.step {
+        Step::Session => "cannot begin a session of its own".to_owned(),
+        Step::Priority => format!("cannot set cpu-priority={}", group.cpu_priority),
+        Step::CpuLimit => format!("cannot set cpu-time-limit={}", group.cpu_time_limit),
+        Step::MemoryLimit => format!("cannot set memory-limit={}", group.memory_limit),
+        Step::VirtualMemoryLimit => format!("cannot set virtual-memory-limit={}", group.virtual_memory_limit),
+        Step::DescriptorLimit => "cannot set the limit of descriptors back".to_owned(),
+        Step::Chroot => {
+            let root = group.chroot.as_ref().map_or(&b""[..], |root| root);
+            format!("cannot change the root directory to '{}'", Show(root))
+        }
+        Step::Group => format!("cannot set the group to {}", group.gid),
+        Step::SupplementaryGroups => "cannot set the supplementary groups".to_owned(),
+        Step::User => format!("cannot set the user to {}", group.uid),
+        Step::Directory => {
+            let home = group.directory.as_ref().or(group.user_home.as_ref()).map_or(&b"/"[..], |home| home);
+            format!("cannot enter the working directory '{}', so it is '/'; see home=", Show(home))
+        }
+        Step::Descriptors => "cannot put its descriptors in place".to_owned(),
+        Step::Exec => format!("cannot execute '{}'; see python-home= and python=", Show(&group.python)),
+    };
+    format!("{what}: {cause}{}", hint(failure, group))
+}
+
+fn hint(failure: Failure, group: &wire::control::Group) -> String {
+    let path = Show(&group.python);
+    match (failure.step, failure.errno) {
+        (Step::Exec, libc::EACCES) => {
+            format!("; user {} has to be able to reach and execute it (try: namei -l {path})", group.uid)
+        }
+        (Step::Exec, libc::ENOENT) if group.chroot.is_some() => "; it is looked for below chroot=".to_owned(),
+        (Step::Exec, libc::ENOENT) => format!("; it, or the loader it names, is not there (try: file -L {path})"),
+        (Step::Exec, libc::EAGAIN) => format!("; user {} has too many processes (RLIMIT_NPROC)", group.uid),
+        (Step::Exec, libc::ENOMEM) => "; memory-limit or virtual-memory-limit may be too small".to_owned(),
+        _ => String::new(),
+    }
+}

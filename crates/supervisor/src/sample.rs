@@ -1,0 +1,43 @@
+//! A group for unit tests.
+
+use gateway::Level;
+use wire::control::Group;
+
+pub(crate) fn group() -> Group {
+    Group {
+        name: "site".into(),
+        id: 1,
+        secret: [1; 32],
+        reply: [2; 32],
+        processes: 2,
+        threads: 1,
+        open_limit: 1,
+        uid: 0,
+        gid: 0,
+        groups: Vec::new(),
+        user_name: None,
+        user_home: None,
+        socket_uid: 0,
+        umask: None,
+        directory: None,
+        chroot: None,
+        lang: None,
+        locale: None,
+        environment: Vec::new(),
+        cpu_priority: 0,
+        cpu_time_limit: 0,
+        memory_limit: 0,
+        virtual_memory_limit: 0,
+        is_dumpable: false,
+        listen_backlog: 100,
+        send_buffer: 0,
+        receive_buffer: 0,
+        shutdown_timeout: 5,
+        graceful_timeout: 15,
+        python: "/usr/bin/python3".into(),
+        arguments: Vec::new(),
+        preload: Vec::new(),
+        log_level: Level::Info,
+        worker: Default::default(),
+    }
+}

@@ -1,0 +1,181 @@
+//! A seat: its socket, its place on the scoreboard, and the process that has it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use wire::{Scoreboard, SeatState};
+
+use crate::backoff::Backoff;
+use crate::os::sockets::{NamedSocket, SocketError};
+use crate::os::{clock, identity};
+use crate::plan::{Place, Standing};
+use crate::worker::{Stage, Worker};
+
+/// A group's scoreboard, and the file that workers get.
+#[derive(Debug)]
+pub(crate) struct Board {
+    file: File,
+    map: Scoreboard,
+}
+
+impl Board {
+    /// # Errors
+    /// As for [`Scoreboard::map`].
+    pub(crate) fn new(file: OwnedFd) -> io::Result<Board> {
+        Ok(Board { map: Scoreboard::map(&file)?, file: file.into() })
+    }
+
+    /// Whether the other one is the same memory.
+    pub(crate) fn is_same(&self, other: &Board) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let identity = |board: &Board| board.file.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok();
+        identity(self) == identity(other)
+    }
+
+    /// The memory.
+    pub(crate) fn map(&self) -> &Scoreboard {
+        &self.map
+    }
+
+    /// Whether a worker that is none of ours seems to have the seat: a predecessor's, that still drains.
+    pub(crate) fn is_haunted(&self, number: u32) -> bool {
+        let Some(seat) = self.map.seat(number) else { return false };
+        let pid = i32::try_from(seat.pid.load(Relaxed)).unwrap_or(0);
+        let is_taken = matches!(seat.state(), SeatState::Starting | SeatState::Serving | SeatState::Draining);
+        is_taken && pid > 0 && identity::is_alive(pid)
+    }
+
+    /// Clears what dead workers of a predecessor left.
+    pub(crate) fn exorcise(&self) {
+        for number in 0..self.map.seats() {
+            if !self.is_haunted(number)
+                && let Some(seat) = self.map.seat(number)
+            {
+                vacate(seat, SeatState::Empty);
+            }
+        }
+    }
+}
+
+impl AsFd for Board {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// A seat of a pool.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    number: u32,
+    socket: NamedSocket,
+    /// Processes have had the socket.
+    is_shared: bool,
+    pub(crate) worker: Option<Worker>,
+    pub(crate) backoff: Backoff,
+    /// Its process has failed, and the next is to be started then.
+    pub(crate) retry_at: Option<Instant>,
+}
+
+impl Seat {
+    pub(crate) fn new(number: u32, socket: NamedSocket) -> Seat {
+        Seat { number, socket, is_shared: false, worker: None, backoff: Backoff::default(), retry_at: None }
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The socket, to be given to a process.
+    pub(crate) fn share(&mut self) -> &NamedSocket {
+        self.is_shared = true;
+        &self.socket
+    }
+
+    /// The socket, if there is no process to take connections and they can be refused here.
+    pub(crate) fn vacant_socket(&self) -> Option<&NamedSocket> {
+        (self.worker.is_none() && !self.is_shared).then_some(&self.socket)
+    }
+
+    /// Gives a seat that has lost its process a new socket; what waited for the old one is refused.
+    ///
+    /// # Errors
+    /// That of the new socket; then the seat keeps the old one.
+    pub(crate) fn renew(
+        &mut self,
+        make: impl FnOnce(u32) -> Result<NamedSocket, SocketError>,
+    ) -> Result<(), SocketError> {
+        if self.worker.is_none() && self.is_shared {
+            std::mem::replace(&mut self.socket, make(self.number)?).end();
+            self.is_shared = false;
+        }
+        Ok(())
+    }
+
+    /// As the plan sees it.
+    pub(crate) fn place(&self, now: Instant) -> Place {
+        let Some(worker) = &self.worker else {
+            let standing = match self.retry_at {
+                Some(at) => Standing::Failed { is_due: at <= now },
+                None => Standing::Empty,
+            };
+            return Place { standing, generation: 0, since: now };
+        };
+        let standing = match worker.stage() {
+            Stage::Starting => Standing::Starting,
+            Stage::Serving => Standing::Serving,
+            Stage::Retiring(_) => Standing::Retiring,
+            Stage::Draining => Standing::Draining,
+            Stage::Leaving => Standing::Leaving,
+        };
+        Place { standing, generation: worker.generation(), since: worker.started() }
+    }
+
+    /// Ends the socket: what waits is refused, and its name goes.
+    pub(crate) fn end(self) {
+        self.socket.end();
+    }
+
+    /// When there is something to do here without anybody's saying so.
+    /// Starts wait for `hold`.
+    pub(crate) fn deadline(&self, hold: Option<Instant>) -> Option<Instant> {
+        let retry = self.retry_at.map(|at| hold.map_or(at, |hold| hold.max(at)));
+        self.worker.as_ref().map_or(retry, Worker::deadline)
+    }
+
+    /// Writes down that a process is about to start; gives its incarnation.
+    pub(crate) fn announce(&self, board: &Board, generation: u32) -> u32 {
+        let Some(seat) = board.map.seat(self.number) else { return 1 };
+        // Counts on from what a predecessor wrote. 0 is no incarnation.
+        let incarnation = seat.incarnation.load(Relaxed).wrapping_add(1).max(1);
+        vacate(seat, SeatState::Empty);
+        seat.incarnation.store(incarnation, Relaxed);
+        seat.generation.store(generation, Relaxed);
+        seat.begun.store(0, Relaxed);
+        seat.started_us.store(u64::try_from(clock::now().as_micros()).unwrap_or(u64::MAX), Relaxed);
+        seat.set_state(SeatState::Starting);
+        incarnation
+    }
+
+    /// Writes down the process that has been started.
+    pub(crate) fn name(&self, board: &Board, pid: i32) {
+        if let Some(seat) = board.map.seat(self.number) {
+            seat.pid.store(pid.unsigned_abs(), Relaxed);
+        }
+    }
+
+    /// Writes down that there is no process. What still comes to the socket is refused from the loop.
+    pub(crate) fn vacate(&self, board: &Board) {
+        if let Some(seat) = board.map.seat(self.number) {
+            vacate(seat, if self.retry_at.is_some() { SeatState::Failed } else { SeatState::Empty });
+        }
+    }
+}
+
+fn vacate(seat: &wire::Seat, state: SeatState) {
+    seat.set_state(state);
+    seat.pid.store(0, Relaxed);
+    seat.active.store(0, Relaxed);
+}

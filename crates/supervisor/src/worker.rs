@@ -1,0 +1,343 @@
+//! One worker process: started, listened to, told what to do, and made to end.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use wire::Channel;
+use wire::control::{ControlError, Drain, FromWorker, Stop, Text, ToWorker};
+
+use crate::launch::{self, Launch};
+use crate::os::signals;
+use crate::os::spawn::Failure;
+use crate::output::Lines;
+
+/// Messages and reads of one worker in one turn of the loop, so that none can keep the others waiting.
+const TURN: usize = 32;
+
+/// Between SIGTERM and SIGKILL, and beyond a worker's own limits before either.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long a worker without `shutdown-timeout` may take to end.
+const LONGEST_END: Duration = Duration::from_secs(60);
+
+/// What a worker is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Not ready yet.
+    Starting,
+    /// Ready.
+    Serving,
+    /// Ready, and wants to be replaced.
+    Retiring(Retirement),
+    /// Told to drain, without a limit.
+    Draining,
+    /// Told to end, or ending by itself.
+    Leaving,
+}
+
+/// As [`wire::control::Retire`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Retirement {
+    pub(crate) reason: Text,
+    /// Seconds; 0 for none.
+    pub(crate) limit: u64,
+}
+
+/// What has come from a worker.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Message(FromWorker),
+    /// Over the pipe.
+    Output(Vec<u8>),
+    /// So many lines were dropped.
+    Dropped(u64),
+    /// Between fork and exec.
+    Failed(Failure),
+    Malformed(ControlError),
+}
+
+/// Where something has come from a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Channel,
+    Output,
+    Report,
+}
+
+/// A process.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pid: i32,
+    channel: Option<Channel>,
+    output: Option<OwnedFd>,
+    /// From between fork and exec.
+    report: Option<OwnedFd>,
+    lines: Lines,
+    generation: u32,
+    started: Instant,
+    shutdown_timeout: Duration,
+    stage: Stage,
+    is_ready: bool,
+    has_failed: bool,
+    terminate_at: Option<Instant>,
+    destroy_at: Option<Instant>,
+    is_destroyed: bool,
+    /// Its channel is closed, and by then it should have ended.
+    abandoned_at: Option<Instant>,
+}
+
+impl Worker {
+    /// Starts a process.
+    ///
+    /// # Errors
+    /// Those of fork(2), memfd_create(2), pipe2(2) and socketpair(2), and of strings with a NUL.
+    pub(crate) fn launch(launch: &Launch<'_>, now: Instant) -> io::Result<Worker> {
+        let launched = launch::launch(launch)?;
+        Ok(Worker {
+            pid: launched.pid,
+            channel: Some(launched.channel),
+            output: Some(launched.output),
+            report: Some(launched.report),
+            lines: Lines::new(now),
+            generation: launch.own.generation,
+            started: now,
+            shutdown_timeout: seconds(launch.group.shutdown_timeout),
+            stage: Stage::Starting,
+            is_ready: false,
+            has_failed: false,
+            terminate_at: None,
+            destroy_at: None,
+            is_destroyed: false,
+            abandoned_at: None,
+        })
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    /// Whether it has ever been ready.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
+    /// Whether it never became the interpreter, which has been logged.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// Whether it is ending, by order or by itself.
+    pub(crate) fn is_leaving(&self) -> bool {
+        matches!(self.stage, Stage::Draining | Stage::Leaving)
+    }
+
+    /// Whether we have killed it.
+    pub(crate) fn is_destroyed(&self) -> bool {
+        self.is_destroyed
+    }
+
+    /// The last lines that it wrote.
+    pub(crate) fn last_words(&self) -> String {
+        self.lines.last_words()
+    }
+
+    /// It is ready.
+    pub(crate) fn set_ready(&mut self) {
+        self.is_ready = true;
+        if self.stage == Stage::Starting {
+            self.stage = Stage::Serving;
+        }
+    }
+
+    /// It wants to be replaced.
+    pub(crate) fn set_retiring(&mut self, retirement: Retirement) {
+        if matches!(self.stage, Stage::Starting | Stage::Serving) {
+            self.stage = Stage::Retiring(retirement);
+        }
+    }
+
+    /// It ends by itself, and has `shutdown-timeout` for that.
+    pub(crate) fn set_stopping(&mut self, now: Instant) {
+        self.stage = Stage::Leaving;
+        let own = if self.shutdown_timeout.is_zero() { LONGEST_END } else { self.shutdown_timeout };
+        self.end_by(None, now + own + GRACE);
+    }
+
+    /// Tells it to end when its requests have: within `limit` seconds, 0 for however long.
+    pub(crate) fn drain(&mut self, reason: &str, limit: u64, now: Instant) {
+        self.tell(&ToWorker::Drain(Drain { reason: reason.into(), limit }));
+        if limit == 0 {
+            self.stage = Stage::Draining;
+            return;
+        }
+        self.stage = Stage::Leaving;
+        let terminate = now + seconds(limit) + self.shutdown_timeout + GRACE;
+        self.end_by(Some(terminate), terminate + GRACE);
+    }
+
+    /// Tells it to end now; after a second with SIGTERM, after `limit` with SIGKILL.
+    pub(crate) fn stop(&mut self, reason: &str, limit: Duration, now: Instant) {
+        self.tell(&ToWorker::Stop(Stop { reason: reason.into() }));
+        self.stage = Stage::Leaving;
+        self.end_by(Some(now + Duration::from_secs(1).min(limit)), now + limit);
+    }
+
+    /// An earlier end that has been set stays.
+    fn end_by(&mut self, terminate: Option<Instant>, destroy: Instant) {
+        let earlier = |one: Option<Instant>, other: Instant| Some(one.map_or(other, |one| one.min(other)));
+        if let Some(terminate) = terminate {
+            self.terminate_at = earlier(self.terminate_at, terminate);
+        }
+        self.destroy_at = earlier(self.destroy_at, destroy);
+    }
+
+    /// Sends the signals that are due. Whether SIGKILL was one.
+    pub(crate) fn tick(&mut self, now: Instant) -> bool {
+        if self.terminate_at.is_some_and(|at| at <= now) {
+            self.terminate_at = None;
+            signals::terminate(self.pid);
+        }
+        let is_due = self.destroy_at.is_some_and(|at| at <= now);
+        if is_due {
+            self.destroy_at = None;
+            self.is_destroyed = true;
+            signals::destroy(self.pid);
+        }
+        is_due
+    }
+
+    /// Whether it lives on although it has closed its channel, so that it can be told nothing; says so once.
+    pub(crate) fn is_astray(&mut self, now: Instant) -> bool {
+        let is_astray = self.abandoned_at.is_some_and(|at| at <= now);
+        if is_astray {
+            self.abandoned_at = None;
+        }
+        is_astray
+    }
+
+    /// When [`Worker::tick`] or [`Worker::is_astray`] has something to do.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.terminate_at.into_iter().chain(self.destroy_at).chain(self.abandoned_at).min()
+    }
+
+    fn tell(&self, message: &ToWorker) {
+        let mut buf = Vec::new();
+        // A worker that does not read, or has gone, is ended by signals or reaped.
+        if let (Some(channel), Ok(())) = (&self.channel, message.write(&mut buf)) {
+            let _ = channel.send(&buf, &[]);
+        }
+    }
+
+    /// What to wait for.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (Part, BorrowedFd<'_>)> {
+        let channel = self.channel.as_ref().map(|channel| (Part::Channel, channel.as_fd()));
+        let output = self.output.as_ref().map(|output| (Part::Output, output.as_fd()));
+        let report = self.report.as_ref().map(|report| (Part::Report, report.as_fd()));
+        channel.into_iter().chain(output).chain(report)
+    }
+
+    /// Takes what has come, for one turn.
+    pub(crate) fn take(&mut self, part: Part, buf: &mut Vec<u8>, now: Instant) -> Vec<Event> {
+        match part {
+            Part::Channel => self.take_messages(buf, TURN, now),
+            Part::Output => self.take_output(buf, 1, now),
+            Part::Report => self.take_report(),
+        }
+    }
+
+    /// Takes all that is left: it has ended.
+    pub(crate) fn take_rest(&mut self, buf: &mut Vec<u8>, now: Instant) -> Vec<Event> {
+        let mut events = self.take_report();
+        events.extend(self.take_messages(buf, TURN * TURN, now));
+        // A process that it has started may hold the pipe and write on: we do not wait for its end.
+        events.extend(self.take_output(buf, TURN, now));
+        events.extend(self.lines.finish(now).into_iter().map(Event::Output));
+        events
+    }
+
+    fn take_messages(&mut self, buf: &mut Vec<u8>, limit: usize, now: Instant) -> Vec<Event> {
+        let mut events = Vec::new();
+        for _ in 0..limit {
+            let Some(channel) = &self.channel else { break };
+            match channel.receive(buf, false) {
+                Ok(Some(_)) => match FromWorker::parse(buf) {
+                    Ok(message) => events.push(Event::Message(message)),
+                    Err(error) => events.push(Event::Malformed(error)),
+                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Ok(None) | Err(_) => {
+                    self.channel = None;
+                    // Mostly since it has just died, which SIGCHLD is about to tell.
+                    self.abandoned_at = (!self.is_leaving()).then_some(now + Duration::from_secs(1));
+                }
+            }
+        }
+        for event in &events {
+            if let Event::Message(FromWorker::Line(line)) = event {
+                self.lines.remember(&line.text);
+            }
+        }
+        events
+    }
+
+    fn take_output(&mut self, buf: &mut Vec<u8>, limit: usize, now: Instant) -> Vec<Event> {
+        let mut events = Vec::new();
+        buf.resize(64 << 10, 0);
+        for _ in 0..limit {
+            let Some(output) = &self.output else { break };
+            match read(output, buf) {
+                Ok(0) => self.output = None,
+                Ok(count) => events.extend(self.lines.take(&buf[..count], now).into_iter().map(Event::Output)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => self.output = None,
+            }
+        }
+        let dropped = self.lines.take_dropped();
+        events.extend((dropped > 0).then_some(Event::Dropped(dropped)));
+        events
+    }
+
+    fn take_report(&mut self) -> Vec<Event> {
+        let mut buf = [0; 256];
+        let Some(report) = &self.report else { return Vec::new() };
+        match read(report, &mut buf) {
+            Ok(count) if count > 0 => {
+                let failures = Failure::read(&buf[..count]);
+                self.has_failed |= failures.iter().any(|failure| !failure.step.is_optional());
+                failures.into_iter().map(Event::Failed).collect()
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Vec::new(),
+            _ => {
+                self.report = None;
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// Seconds that a worker or a configuration names, which may be any number; a month is for ever here.
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count.min(31 * 24 * 3600))
+}
+
+fn read(descriptor: &OwnedFd, buf: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match nix::unistd::read(descriptor, buf) {
+            Err(nix::errno::Errno::EINTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}
