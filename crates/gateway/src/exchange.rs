@@ -174,4 +174,8 @@ pub trait Exchange {
 
     /// Whether the client is known to have gone away.
     fn is_client_gone(&mut self) -> bool;
+
+    /// Says that the application has done: what is written from now on is the rest, and the request ends with it,
+    /// so that it may go out together with the end. A hint.
+    fn will_end(&mut self) {}
 }

@@ -1,4 +1,4 @@
-"""What an interpreter does before its process ends; Python itself is never finalised in an httpd child."""
+"""What an interpreter does before its process ends; Python itself is never finalised."""
 
 import sys
 

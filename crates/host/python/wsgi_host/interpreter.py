@@ -18,6 +18,8 @@ from . import report, streams
 def setup(application_group: str) -> None:
     """Called once in each interpreter, "" being the main one, before its first request.
 
+    In a worker the main interpreter is the only one; it has the name of its application group if that is known yet.
+
     Whatever does not stand in the way of requests is logged and left out; other errors are raised.
 
     Source: the order in which mod_wsgi 6.1.1 sets an interpreter up.
@@ -37,13 +39,25 @@ def _set_switch_interval(settings):
 
 
 def _restrict_signals(settings):
-    if settings["restrict_signal"] == "1":
+    # A process that only runs scripts has no requests that a handler could disturb.
+    if settings["restrict_signal"] == "1" and not _is_service(settings):
         from . import signals
 
         signals.restrict()
 
 
+def _is_service(settings):
+    return settings["door"] == "daemon" and settings["threads"] == "0"
+
+
 def _extend_path(settings):
+    """What WSGIPythonPath (python-path) and home add to the module search path."""
+    _add_site_directories(settings)
+    if settings.get("home"):
+        sys.path.insert(0, settings["home"])
+
+
+def _add_site_directories(settings):
     """Adds WSGIPythonPath as site directories (.pth files work) and moves what is new to the front."""
     directories = [entry for entry in settings.get("python_path", "").split(os.pathsep) if entry]
     if not directories:
@@ -70,6 +84,7 @@ def _register(application_group, settings):
 
     modules.install(application_group, settings)
     reporter = report.Reporter(application_group, settings)
+    names = GroupNames(modules, reporter, settings)
     scripts = loader.Loader(reporter, case_sensitive=settings["case_sensitivity"] != "0")
     _wsgi_host.register(
         template=_template(settings, modules),
@@ -79,7 +94,24 @@ def _register(application_group, settings):
         file_range=file_wrapper.file_range,
         file_wrapper=file_wrapper.FileWrapper,
         exit_functions=exits.run,
+        adopt=names.adopt,
+        reload_required=scripts.is_reload_required,
+        request_timeout=modules.RequestTimeout,
     )
+
+
+class GroupNames:
+    """Where the name of the application group stands, for a worker that learns it from its first request."""
+
+    def __init__(self, modules, reporter, settings):
+        self._modules = modules
+        self._reporter = reporter
+        self._settings = settings
+
+    def adopt(self, application_group) -> None:
+        """Called before the first script is loaded; never raises."""
+        self._reporter.rename(application_group, self._settings)
+        self._modules.rename(application_group)
 
 
 def _template(settings, modules):
@@ -90,9 +122,14 @@ def _template(settings, modules):
         "wsgi.version": (1, 0),
         "wsgi.multithread": settings["is_multithread"] == "1",
         "wsgi.multiprocess": settings["is_multiprocess"] == "1",
-        "wsgi.run_once": False,
+        "wsgi.run_once": _is_run_once(settings),
         "wsgi.input_terminated": True,
         "wsgi.file_wrapper": FileWrapper,
         "mod_wsgi.version": modules.version(settings["version"]),
         "apache.version": modules.version(settings["apache_version"]),
     }
+
+
+def _is_run_once(settings):
+    """Whether a process serves one request and no more."""
+    return settings["door"] == "daemon" and settings["threads"] == settings["maximum_requests"] == "1"

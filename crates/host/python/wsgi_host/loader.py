@@ -65,6 +65,11 @@ class Loader:
             report.write(_failed(codes.unreadable, path, failure, codes.consequence), failure)
             return INTERNAL_SERVER_ERROR
 
+    def is_reload_required(self, path, resource):
+        """Whether a loaded script's own function of that name says that it is out of date; never raises."""
+        script = self._scripts.get(path if self._case_sensitive else path.lower())
+        return script is not None and script.is_reload_required(resource)
+
     def _script(self, path):
         return Script(path, script_module.name(path, self._case_sensitive), self._reporter, self._clock)
 
@@ -94,6 +99,11 @@ class Script:
         if self._is_reload_required(module, resource):
             return self._reload_on_demand(module, mtime_us)
         return module
+
+    def is_reload_required(self, resource):
+        """See `Loader.is_reload_required()`."""
+        module = self._module
+        return module is not None and self._is_reload_required(module, resource)
 
     def _load_first(self, mtime_us, codes):
         if self._loading_thread == get_ident():

@@ -24,6 +24,13 @@ def install(application_group, settings) -> None:
     sys.modules["apache"] = _apache(settings)
 
 
+def rename(application_group) -> None:
+    """Gives the process's application group another name."""
+    module = sys.modules.get("mod_wsgi")
+    if module is not None:
+        module.application_group = application_group
+
+
 def version(text) -> tuple:
     """A dotted version as a tuple of ints; a suffix such as "-dev" is left out."""
     numbers = []
@@ -39,8 +46,10 @@ def _mod_wsgi(application_group, settings):
     module.version = version(settings["version"])
     module.process_group = settings["process_group"]
     module.application_group = application_group
-    module.maximum_processes = int(settings["mpm_max_processes"])
-    module.threads_per_process = int(settings["mpm_threads_per_process"])
+    # A daemon group's own in a worker; in `apache` always those of httpd.
+    is_daemon = settings["door"] == "daemon"
+    module.maximum_processes = int(settings["processes" if is_daemon else "mpm_max_processes"])
+    module.threads_per_process = int(settings["threads" if is_daemon else "mpm_threads_per_process"])
     module.FileWrapper = FileWrapper
     module.RequestTimeout = RequestTimeout
     _add_log_handler_when_asked(module)

@@ -8,16 +8,26 @@ from . import exits, interpreter, report
 
 
 def main() -> None:
-    """Sets the main interpreter up, parks, and ends all interpreters in order; does not return.
+    """Sets the main interpreter of an httpd child up, parks, and ends all interpreters in order; does not return.
 
     Raises what `interpreter.setup()` raises, before the process takes any request.
     """
-    # Set for this interpreter's start alone; programs that applications run are not to inherit it.
+    set_up("")
+    end_after(_wsgi_host.park)
+
+
+def set_up(application_group) -> None:
+    """`interpreter.setup()`, without what was only meant for this interpreter's start."""
+    # Programs that applications run are not to inherit it.
     if "hash_seed" in _wsgi_host.settings():
         os.environ.pop("PYTHONHASHSEED", None)
-    interpreter.setup("")
+    interpreter.setup(application_group)
+
+
+def end_after(*steps) -> None:
+    """Takes the steps, and then those of the process's end; does not return."""
     # Sub-interpreters first: their applications may use what the main one holds.
-    for step in (_wsgi_host.park, _wsgi_host.interpreters_exit, exits.run):
+    for step in (*steps, _wsgi_host.interpreters_exit, exits.run):
         try:
             step()
         except BaseException as failure:

@@ -25,6 +25,10 @@ class Reporter:
     def __init__(self, application_group, settings):
         self._place = _place(application_group, settings)
 
+    def rename(self, application_group, settings) -> None:
+        """The application group has got its name."""
+        self._place = _place(application_group, settings)
+
     def exception(self, exception, stage) -> None:
         """Logs an exception that left the application, for the current request; never raises.
 
@@ -93,10 +97,11 @@ def _leave_out_own_frames(whole):
 
 
 def _place(application_group, settings):
+    if settings["door"] == "daemon":
+        group = f"application group '{application_group}'" if application_group else "main application group"
+        return f"{group} of daemon process '{settings['process_group']}'"
     if application_group:
         interpreter = f"sub-interpreter '{application_group}'"
     else:
         interpreter = "main interpreter"
-    if settings["door"] == "worker":
-        return f"{interpreter} of daemon process '{settings['process_group']}'"
     return f"{interpreter} in embedded mode"

@@ -1,4 +1,4 @@
-"""`signal.signal` as applications get it: httpd owns the signals of its children.
+"""`signal.signal` as applications get it: httpd owns the signals of its children, a worker its own.
 
 Source: docs of WSGIRestrictSignal.
 """

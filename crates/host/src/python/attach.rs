@@ -11,7 +11,8 @@ use std::marker::PhantomData;
 use pyo3::ffi;
 
 use super::interpreter::Interpreter;
-use super::{process, registry, turn};
+use super::{process, registry, turn, worker};
+use crate::daemon::Gate;
 
 /// The calling thread holds the GIL, with a thread state of `interpreter`.
 #[derive(Clone, Copy)]
@@ -59,6 +60,19 @@ impl Attached {
 
 /// Runs `work` attached to an interpreter. The calling thread must not be attached to any.
 pub(super) fn attach<R>(interpreter: &'static Interpreter, work: impl FnOnce(Attached) -> R) -> R {
+    attach_through(None, interpreter, work)
+}
+
+/// As [`attach`], but in a worker after those who came before.
+pub(super) fn attach_in_turn<R>(interpreter: &'static Interpreter, work: impl FnOnce(Attached) -> R) -> R {
+    attach_through(worker::gate(), interpreter, work)
+}
+
+fn attach_through<R>(
+    gate: Option<&Gate>,
+    interpreter: &'static Interpreter,
+    work: impl FnOnce(Attached) -> R,
+) -> R {
     struct Release;
     impl Drop for Release {
         fn drop(&mut self) {
@@ -67,8 +81,11 @@ pub(super) fn attach<R>(interpreter: &'static Interpreter, work: impl FnOnce(Att
         }
     }
     let state = state_of(interpreter);
+    let passage = gate.map(Gate::enter);
     // SAFETY: the state belongs to this thread and no state is current on it (caller).
     unsafe { turn::take(state) };
+    // The next may wait for the GIL, which this thread has.
+    drop(passage);
     let _release = Release;
     // SAFETY: attached by the line before, until `_release` is dropped.
     work(unsafe { Attached::assume(interpreter) })

@@ -253,8 +253,20 @@ pub(super) fn fail(py: Attached, active: &Active, raised: Raised, stage: &str) -
     if is_client_gone && py.is_os_error(&exception) {
         return Outcome::Complete;
     }
+    if outcome == Outcome::Status(500) && is_request_timeout(py, &exception) {
+        active.log(py, Level::Info, b"Request interrupted by RequestTimeout; answering 504");
+        return Outcome::Status(504);
+    }
     report_exception(py, &exception, stage);
     outcome
+}
+
+/// Whether it is what a request that ran too long is interrupted by.
+fn is_request_timeout(py: Attached, exception: &Ref) -> bool {
+    py.is_instance(exception, &py.interpreter().support.request_timeout).unwrap_or_else(|Raised| {
+        py.clear_exception();
+        false
+    })
 }
 
 fn report(py: Attached, raised: Raised, stage: &str) {

@@ -2,8 +2,6 @@
 
 use std::ffi::{CStr, c_int, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -13,7 +11,7 @@ use gateway::embedded::{
 };
 use gateway::{Exchange, Flow, Level, Outcome, ReadError, RequestLog, WriteError};
 
-use super::process::{self, Stage};
+use super::process::{self, Home, Stage};
 use super::{registry, script, serve as walk};
 
 static TABLE: HostTable = HostTable { abi: ABI, prepare, wait_ready, ended, serve, import_script, stop };
@@ -42,7 +40,8 @@ unsafe extern "C" fn prepare(table: *const ProcessTable, settings: Bytes) -> c_i
         }
         (*table, slice(settings))
     };
-    if wire::Settings::parse(settings).is_err() || !process::prepare(table, settings.to_vec()) {
+    let home = Home { log: Box::new(ChildLog(table)), is_daemon: false };
+    if wire::Settings::parse(settings).is_err() || !process::prepare(home, settings.to_vec()) {
         return -1;
     }
     0
@@ -65,7 +64,7 @@ unsafe extern "C" fn serve(request: Served, head: Bytes) -> c_int {
     let outcome = catch_unwind(AssertUnwindSafe(|| unsafe {
         let mut exchange = ModuleExchange { table: &*request.exchange, context: request.exchange_context };
         let log = ModuleLog { table: &*request.log, context: request.log_context };
-        walk::serve(&mut exchange, &log, slice(head))
+        walk::serve(&mut exchange, &log, slice(head), None)
     }));
     // After a panic nobody knows how much was sent; the module finds out whether anything was.
     outcome.unwrap_or(Outcome::Incomplete).to_number()
@@ -77,8 +76,7 @@ unsafe extern "C" fn import_script(path: Bytes, application_group: Bytes) -> c_i
         let (path, group) = unsafe { (slice(path), slice(application_group)) };
         let Ok(interpreter) = registry::obtain(group, false) else { return false };
         // A file that cannot be looked at cannot be loaded either, and load() says why.
-        let metadata = std::fs::metadata(std::ffi::OsStr::from_bytes(path));
-        let mtime_us = metadata.map_or(0, |file| file.mtime() * 1_000_000 + file.mtime_nsec() / 1000);
+        let mtime_us = script::time_of(path).unwrap_or(0);
         let path = path.to_vec();
         // As a program's own main script would be.
         process::on_main_thread(move |py| registry::enter(py, interpreter, |py| script::import(py, &path, mtime_us)))
@@ -183,6 +181,21 @@ impl Exchange for ModuleExchange<'_> {
         // SAFETY: the context came with the table and is valid during `serve` (gateway::embedded, Served), and `&mut self`
         // makes it one call at a time; nothing else crosses.
         unsafe { (self.table.is_client_gone)(self.context) != 0 }
+    }
+}
+
+/// The main error log, which the module writes.
+struct ChildLog(ProcessTable);
+
+impl RequestLog for ChildLog {
+    fn is_logged(&self, level: Level) -> bool {
+        // SAFETY: the function is the module's, which is never unloaded.
+        unsafe { (self.0.is_logged)(level as c_int) != 0 }
+    }
+
+    fn log(&self, level: Level, line: &[u8]) {
+        // SAFETY: as above; the line outlives the call.
+        unsafe { (self.0.log)(level as c_int, bytes(line)) }
     }
 }
 

@@ -10,6 +10,7 @@ use wire::{Entry, RequestHead};
 use super::attach::Attached;
 use super::interpreter::Interpreter;
 use super::object::{Raised, Ref};
+use super::serve::Arrival;
 
 /// Makes the dict (PEP 3333, "environ Variables"); `wsgi.input` and `wsgi.errors` are added by the caller.
 ///
@@ -96,11 +97,19 @@ fn set(py: Attached, interpreter: &Interpreter, environ: &Ref, entry: Entry<'_>)
 }
 
 /// Adds the `mod_wsgi.*` keys that are no text.
-pub(super) fn add_times(py: Attached, environ: &Ref, request_start_us: u64, thread_id: i64) -> Result<(), Raised> {
+pub(super) fn add_times(py: Attached, environ: &Ref, request_start_us: u64, arrival: Option<Arrival>, thread_id: i64) -> Result<(), Raised> {
     let names = &py.interpreter().names;
     py.dict_set(environ, &names.request_start, &py.float(seconds(request_start_us))?)?;
-    py.dict_set(environ, &names.queue_start, &names.zero)?;
-    py.dict_set(environ, &names.daemon_start, &names.zero)?;
+    match arrival {
+        Some(arrival) => {
+            py.dict_set(environ, &names.queue_start, &py.float(seconds(arrival.queue_start_us))?)?;
+            py.dict_set(environ, &names.daemon_start, &py.float(seconds(arrival.daemon_start_us))?)?;
+        }
+        None => {
+            py.dict_set(environ, &names.queue_start, &names.zero)?;
+            py.dict_set(environ, &names.daemon_start, &names.zero)?;
+        }
+    }
     py.dict_set(environ, &names.application_start, &py.float(now())?)?;
     py.dict_set(environ, &names.thread_id, &py.long(thread_id)?)
 }

@@ -78,6 +78,9 @@ pub(super) struct Support {
     pub(super) file_range: Ref,
     pub(super) file_wrapper: Ref,
     pub(super) exit_functions: Ref,
+    pub(super) adopt: Ref,
+    pub(super) reload_required: Ref,
+    pub(super) request_timeout: Ref,
 }
 
 impl Interpreter {

@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "the wrapper room; every block names the fact that makes it sound")]
 
 mod active;
+mod adopt;
 mod attach;
 mod delivery;
 mod embedded;
@@ -24,3 +25,4 @@ mod script;
 mod serve;
 mod start_response;
 mod turn;
+mod worker;

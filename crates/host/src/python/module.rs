@@ -12,7 +12,7 @@ use super::instance::{Arguments, NO_METHOD, Table, guard, method};
 use super::interpreter::{Interpreter, Support};
 use super::object::{Raised, Ref};
 use super::process::{self, Stage};
-use super::{active, input_type, registry, request_type};
+use super::{active, input_type, registry, request_type, script, worker};
 
 #[unsafe(no_mangle)]
 #[allow(missing_docs, reason = "the name is CPython's")]
@@ -39,7 +39,7 @@ static SLOTS: Table<ffi::PyModuleDef_Slot, 2> = Table([
     ffi::PyModuleDef_Slot { slot: 0, value: std::ptr::null_mut() },
 ]);
 
-static METHODS: Table<ffi::PyMethodDef, 9> = Table([
+static METHODS: Table<ffi::PyMethodDef, 13> = Table([
     method!(call, c"settings", settings, c"settings(): the process's settings, a dict of str."),
     method!(call, c"log", log, c"log(level, line): one line to the error log, of the current request if there is one."),
     method!(call, c"is_logged", is_logged, c"is_logged(level): whether such lines are written."),
@@ -63,6 +63,10 @@ static METHODS: Table<ffi::PyMethodDef, 9> = Table([
         c"interpreters_exit(): main interpreter; runs the exit functions of all others.",
     ),
     method!(call, c"done", done, c"done(): main interpreter; says that all has ended. Never returns."),
+    method!(call, c"adopt", adopt, c"adopt(): makes the process a worker; before anything else is called."),
+    method!(call, c"scripts", scripts, c"scripts(): paths of the scripts that a worker loads before it serves."),
+    method!(call, c"preload", preload, c"preload(path): loads such a script for requests; logs what goes wrong."),
+    method!(call, c"serve", serve, c"serve(version, prefix, executable): a worker takes requests from now on."),
     NO_METHOD,
 ]);
 
@@ -172,6 +176,9 @@ unsafe extern "C" fn register(
             file_range: item("file_range")?,
             file_wrapper: item("file_wrapper")?,
             exit_functions: item("exit_functions")?,
+            adopt: item("adopt")?,
+            reload_required: item("reload_required")?,
+            request_timeout: item("request_timeout")?,
         };
         let class = |name: &CStr| py.attribute(&module, &py.interned(name)?);
         let interpreter = Interpreter::new(py, class(REQUEST_TYPE)?, class(INPUT_TYPE)?, support)?;
@@ -179,6 +186,41 @@ unsafe extern "C" fn register(
         registry::register(Box::leak(Box::new(interpreter)));
         Ok(py.none())
     })
+}
+
+fn adopt(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    worker::adopt().map(|()| py.none()).map_err(|error| py.raise(Class::Runtime, &error))
+}
+
+fn scripts(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    let list = py.new_list()?;
+    for path in worker::scripts() {
+        py.list_append(&list, &py.file_name(path)?)?;
+    }
+    Ok(list)
+}
+
+fn preload(py: Attached, arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    let [path] = arguments else {
+        return Err(py.raise(Class::Type, "preload() takes a path"));
+    };
+    // SAFETY: an argument is live during the call.
+    let path = py.encoded_file_name(&unsafe { Ref::borrowed(*path) })?;
+    let main = registry::main().ok_or_else(|| py.raise(Class::Runtime, "preload() comes after register()"))?;
+    let path = py.as_bytes(&path).unwrap_or_default();
+    let loaded = registry::enter(py, main, |py| script::import(py, path, worker::preload(path)));
+    Ok(py.boolean(loaded))
+}
+
+fn serve(py: Attached, arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    let [version, prefix, executable] = arguments else {
+        return Err(py.raise(Class::Type, "serve() takes version, prefix and executable"));
+    };
+    // SAFETY: arguments are live during the call.
+    let text = |object: *mut ffi::PyObject| py.encoded_file_name(&unsafe { Ref::borrowed(object) });
+    let texts = [text(*version)?, text(*prefix)?, text(*executable)?];
+    let [version, prefix, executable] = texts.each_ref().map(|text| py.as_bytes(text).unwrap_or_default());
+    worker::serve(version, prefix, executable).map(|()| py.none()).map_err(|error| py.raise(Class::Runtime, &error))
 }
 
 fn park(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
@@ -203,6 +245,7 @@ fn interpreters_exit(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Rai
 
 fn done(_py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
     process::advance(Stage::Done);
+    worker::end_process();
     // Python is not finalised: threads that the application left behind would die in the middle of C
     // code. The process ends around this one, which keeps the GIL, so that none of them calls into httpd
     // while it takes itself apart.

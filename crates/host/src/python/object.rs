@@ -126,6 +126,23 @@ impl Attached {
         )
     }
 
+    /// The bytes of a file name: the file system encoding.
+    pub(super) fn encoded_file_name(self, name: &Ref) -> Result<Ref, Raised> {
+        call!(PyUnicode_EncodeFSDefault(name.as_ptr()))
+    }
+
+    pub(super) fn new_list(self) -> Result<Ref, Raised> {
+        call!(PyList_New(0))
+    }
+
+    pub(super) fn list_append(self, list: &Ref, item: &Ref) -> Result<(), Raised> {
+        // SAFETY: attached, live objects; the list takes a reference of its own.
+        match unsafe { ffi::PyList_Append(list.as_ptr(), item.as_ptr()) } {
+            0 => Ok(()),
+            _ => Err(Raised),
+        }
+    }
+
     pub(super) fn dict_copy(self, dict: &Ref) -> Result<Ref, Raised> {
         call!(PyDict_Copy(dict.as_ptr()))
     }

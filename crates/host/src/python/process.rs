@@ -7,18 +7,24 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use gateway::Level;
-use gateway::embedded::{Bytes, ProcessTable};
+use gateway::{Level, RequestLog};
 
 use super::attach::Attached;
 
-static TABLE: OnceLock<ProcessTable> = OnceLock::new();
+static HOME: OnceLock<Home> = OnceLock::new();
 static SETTINGS: OnceLock<Vec<u8>> = OnceLock::new();
 static IS_FORKED: AtomicBool = AtomicBool::new(false);
 static IS_CLOSING: AtomicBool = AtomicBool::new(false);
 static REQUESTS: AtomicUsize = AtomicUsize::new(0);
 static LIFE: Life =
     Life { state: Mutex::new(State { stage: Stage::Starting, jobs: VecDeque::new() }), changed: Condvar::new() };
+
+/// What the process's log is, and which door its requests come through.
+pub(super) struct Home {
+    pub(super) log: Box<dyn RequestLog + Send + Sync>,
+    /// Not one of httpd's children: it serves one application group, in its main interpreter.
+    pub(super) is_daemon: bool,
+}
 
 /// How far the main interpreter has got; only ever goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,18 +61,18 @@ impl Life {
 }
 
 /// Keeps what the process is given at its start; false if it was given before.
-pub(super) fn prepare(table: ProcessTable, settings: Vec<u8>) -> bool {
+pub(super) fn prepare(home: Home, settings: Vec<u8>) -> bool {
     // SAFETY: the handler is a static function of a library that is never unloaded, and does what a child
     // of a process with threads may do: it sets a flag (pthread_atfork(3)).
     unsafe { libc::pthread_atfork(None, None, Some(note_fork)) };
-    TABLE.set(table).is_ok() && SETTINGS.set(settings).is_ok()
+    HOME.set(home).is_ok() && SETTINGS.set(settings).is_ok()
 }
 
 unsafe extern "C" fn note_fork() {
     IS_FORKED.store(true, Ordering::Relaxed);
 }
 
-/// Whether this is a process that the application has forked: not httpd's child, and no request is its to
+/// Whether this is a process that the application has forked: nobody's child but ours, and no request is its to
 /// answer.
 pub(super) fn is_forked() -> bool {
     IS_FORKED.load(Ordering::Relaxed)
@@ -75,6 +81,11 @@ pub(super) fn is_forked() -> bool {
 /// The settings block; empty if there is none.
 pub(super) fn settings() -> &'static [u8] {
     SETTINGS.get().map_or(&[], Vec::as_slice)
+}
+
+/// Whether this is a worker of a daemon group.
+pub(super) fn is_daemon() -> bool {
+    HOME.get().is_some_and(|home| home.is_daemon)
 }
 
 /// Goes on to a later stage; never back.
@@ -119,6 +130,11 @@ pub(super) fn next_job() -> Option<Job> {
         }
         current = LIFE.changed.wait(current).unwrap_or_else(PoisonError::into_inner);
     }
+}
+
+/// The stage that is reached.
+pub(super) fn stage() -> Stage {
+    LIFE.lock().stage
 }
 
 /// Waits until a stage is reached, or the deadline has passed; gives the stage that is reached.
@@ -190,14 +206,12 @@ pub(super) fn close(limit: Duration) -> bool {
 
 /// Logs a line that belongs to no request.
 pub(super) fn log(level: Level, line: &[u8]) {
-    if let Some(table) = TABLE.get() {
-        // SAFETY: the function is the module's, which is never unloaded; the line outlives the call.
-        unsafe { (table.log)(level as i32, Bytes { data: line.as_ptr(), len: line.len() }) }
+    if let Some(home) = HOME.get() {
+        home.log.log(level, line);
     }
 }
 
 /// Whether lines of a level are written.
 pub(super) fn is_logged(level: Level) -> bool {
-    // SAFETY: the function is the module's, which is never unloaded, and takes a number.
-    TABLE.get().is_some_and(|table| unsafe { (table.is_logged)(level as i32) } != 0)
+    HOME.get().is_some_and(|home| home.log.is_logged(level))
 }

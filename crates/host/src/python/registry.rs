@@ -61,7 +61,8 @@ pub(super) fn main() -> Option<&'static Interpreter> {
 /// Not attached.
 pub(super) fn obtain(group: &[u8], is_open: bool) -> Result<&'static Interpreter, NoInterpreter> {
     let main = *MAIN.get().ok_or(NoInterpreter::NotRunning)?;
-    if group.is_empty() {
+    // A worker has one application group, whatever its name.
+    if group.is_empty() || process::is_daemon() {
         return Ok(main);
     }
     let slot = slot(group, is_open)?;

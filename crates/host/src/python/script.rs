@@ -3,6 +3,12 @@
 //! The usual request finds the loaded module here and nothing of it has changed; everything else is for
 //! `load()` of `wsgi_host` (crates/host/python/wsgi_host/loader.py), which also logs what goes wrong.
 
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use gateway::Level;
 use pyo3::ffi;
 use wire::{Facts, flags};
@@ -10,6 +16,7 @@ use wire::{Facts, flags};
 use super::active::Active;
 use super::attach::Attached;
 use super::object::{Raised, Ref};
+use super::process;
 
 /// A loaded script.
 pub(super) struct Script {
@@ -20,6 +27,35 @@ pub(super) struct Script {
     has_reload_required: bool,
     /// The callable's name that was looked up last.
     callable: Option<(Vec<u8>, Ref)>,
+}
+
+/// What is known of a loaded script without the GIL; of the main interpreter's alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Loaded {
+    pub(super) mtime_us: Option<i64>,
+    pub(super) has_reload_required: bool,
+}
+
+static LOADED: Mutex<Option<HashMap<Vec<u8>, Loaded>>> = Mutex::new(None);
+
+fn known() -> MutexGuard<'static, Option<HashMap<Vec<u8>, Loaded>>> {
+    LOADED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The script as a worker has loaded it; `None` if it has not.
+pub(super) fn loaded_time(path: &[u8]) -> Option<Loaded> {
+    known().as_ref()?.get(path).copied()
+}
+
+/// Whether a worker has loaded any script.
+pub(super) fn is_any_loaded() -> bool {
+    known().is_some()
+}
+
+/// When a file was last modified, µs since the epoch.
+pub(super) fn time_of(path: &[u8]) -> Option<i64> {
+    let file = std::fs::metadata(OsStr::from_bytes(path)).ok()?;
+    Some(file.mtime() * 1_000_000 + file.mtime_nsec() / 1000)
 }
 
 /// Why there is no application: the status to answer with; the reason is logged.
@@ -128,6 +164,10 @@ fn keep(py: Attached, path: &[u8], module: &Ref) -> Result<(), Raised> {
     let mtime = py.dict_get(&globals, &py.text("__mtime__")?)?;
     let mtime_us = mtime.and_then(|mtime| py.as_long(&mtime).map_err(|Raised| py.clear_exception()).ok());
     let has_reload_required = py.dict_get(&globals, &py.text("reload_required")?)?.is_some();
+    if process::is_daemon() {
+        let loaded = Loaded { mtime_us, has_reload_required };
+        known().get_or_insert_default().insert(path.to_vec(), loaded);
+    }
     let script = Script { globals, mtime_us, has_reload_required, callable: None };
     let before = py.interpreter().scripts.borrow_mut().insert(path.to_vec(), script);
     // Objects of the old module may end here and run code, so the borrow is over first.

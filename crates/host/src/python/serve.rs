@@ -5,21 +5,35 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use gateway::{Exchange, Key, Level, Outcome, RequestLog, WriteError};
-use wire::{RequestHead, flags};
+use wire::{Facts, RequestHead, flags};
 
 use super::active::{Active, Current, Walk};
-use super::attach::{Attached, attach};
+use super::attach::{Attached, attach_in_turn};
 use super::delivery::{Answer, fail, leave_if_forked, respond, short_text, undelivered_text};
 use super::object::{Raised, Ref};
 use super::process::Inside;
 use super::registry::{self, NoInterpreter};
 use super::script::{NoApplication, Wanted, application};
-use super::{environ, input_type, request_type};
+use super::{environ, input_type, process, request_type, worker};
 use crate::input::Input;
 use crate::reply::{Reply, SendError};
 
-/// Serves one exchange on the calling thread, which is attached to no interpreter.
-pub(super) fn serve(exchange: &mut dyn Exchange, log: &dyn RequestLog, head: &[u8]) -> Outcome {
+/// When a request reached a worker, µs since 1970.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Arrival {
+    /// httpd began to look for a worker.
+    pub(super) queue_start_us: u64,
+    /// The worker took it up.
+    pub(super) daemon_start_us: u64,
+}
+
+/// Serves one exchange on the calling thread, which is attached to no interpreter. `arrival`: in a worker.
+pub(super) fn serve(
+    exchange: &mut dyn Exchange,
+    log: &dyn RequestLog,
+    head: &[u8],
+    arrival: Option<Arrival>,
+) -> Outcome {
     let Some(_inside) = Inside::enter() else {
         log.log(Level::Info, b"the process is ending and takes no more requests; answering 503");
         return Outcome::Status(503);
@@ -36,7 +50,7 @@ pub(super) fn serve(exchange: &mut dyn Exchange, log: &dyn RequestLog, head: &[u
         Ok(interpreter) => interpreter,
         Err(reason) => return refuse(log, group, reason),
     };
-    match attach(interpreter, |py| walk(py, exchange, log, &head)) {
+    match attach_in_turn(interpreter, |py| walk(py, exchange, log, &head, arrival)) {
         Left::Ended(outcome) => outcome,
         Left::ToSend(walk, block) => send_whole(walk, log, &block),
     }
@@ -51,6 +65,7 @@ enum Left {
 
 fn send_whole(mut walk: Walk, log: &dyn RequestLog, block: &[u8]) -> Outcome {
     let Walk { exchange, reply, .. } = &mut walk;
+    exchange.will_end();
     let ended = reply.send_whole(*exchange, block).and_then(|()| reply.end(*exchange));
     match ended {
         Ok(Outcome::Incomplete) => {
@@ -88,7 +103,14 @@ fn refuse(log: &dyn RequestLog, group: &[u8], reason: NoInterpreter) -> Outcome 
     Outcome::Status(status)
 }
 
-fn walk(py: Attached, exchange: &mut dyn Exchange, log: &dyn RequestLog, head: &RequestHead<'_>) -> Left {
+fn walk(
+    py: Attached,
+    exchange: &mut dyn Exchange,
+    log: &dyn RequestLog,
+    head: &RequestHead<'_>,
+    arrival: Option<Arrival>,
+) -> Left {
+    let _in_python = worker::note_python();
     // SAFETY: only the lifetime is stretched. The reference goes into `active` and is taken out by
     // `active.end()` below, also when this function unwinds (End), which waits for any thread that is
     // using it; what is given back is used up in `serve`, inside the exchange's life.
@@ -103,7 +125,7 @@ fn walk(py: Attached, exchange: &mut dyn Exchange, log: &dyn RequestLog, head: &
     match request_type::new(py, &active) {
         Ok(request) => {
             let _current = Current::set(&request);
-            let answer = run(py, &active, &request, head, script);
+            let answer = run(py, &active, &request, head, arrival);
             active.run_deferred(py);
             match (answer, active.end(py)) {
                 (Answer::Whole(block), Some(walk)) => Left::ToSend(walk, block),
@@ -128,17 +150,26 @@ impl Drop for End<'_> {
 }
 
 /// A handler script takes the place of the mapped file.
-fn script_path<'h>(head: &RequestHead<'h>) -> &'h [u8] {
+pub(super) fn script_path<'h>(head: &RequestHead<'h>) -> &'h [u8] {
     let handler_script = head.get(Key::ModWsgiHandlerScript).filter(|path| !path.is_empty());
     handler_script.or_else(|| head.get(Key::ScriptFilename)).unwrap_or_default()
 }
 
-fn run(py: Attached, active: &Arc<Active>, request: &Ref, head: &RequestHead<'_>, script: &[u8]) -> Answer {
+/// A worker's script is loaded anew by another process, never in place.
+fn facts(head: &RequestHead<'_>) -> Facts {
+    let mut facts = head.facts();
+    if process::is_daemon() {
+        facts.flags &= !flags::RELOADING;
+    }
+    facts
+}
+
+fn run(py: Attached, active: &Arc<Active>, request: &Ref, head: &RequestHead<'_>, arrival: Option<Arrival>) -> Answer {
     let wanted = Wanted {
-        path: script,
+        path: script_path(head),
         callable: head.get(Key::ModWsgiCallableObject).unwrap_or(b"application"),
         resource: Some(head.get(Key::ScriptFilename).unwrap_or_default()),
-        facts: head.facts(),
+        facts: facts(head),
     };
     // First of all: what a script prints while it is loaded belongs to this request.
     let errors = match py.call(&py.interpreter().support.errors, [request]) {
@@ -150,7 +181,7 @@ fn run(py: Attached, active: &Arc<Active>, request: &Ref, head: &RequestHead<'_>
         Ok(application) => application,
         Err(NoApplication(status)) => return Answer::Outcome(Outcome::Status(status)),
     };
-    let result = call(py, active, request, &errors, head, &application);
+    let result = call(py, active, request, &errors, head, arrival, &application);
     leave_if_forked(py, active, result.is_err());
     match result {
         Ok(result) => respond(py, active, &result),
@@ -164,13 +195,14 @@ fn call(
     request: &Ref,
     errors: &Ref,
     head: &RequestHead<'_>,
+    arrival: Option<Arrival>,
     application: &Ref,
 ) -> Result<Ref, Raised> {
     let environ = environ::build(py, head)?;
     let names = &py.interpreter().names;
     py.dict_set(&environ, &names.wsgi_input, &input_type::new(py, active)?)?;
     py.dict_set(&environ, &names.wsgi_errors, errors)?;
-    environ::add_times(py, &environ, head.facts().request_start_us, thread_id())?;
+    environ::add_times(py, &environ, head.facts().request_start_us, arrival, thread_id())?;
     let start_response = request_type::bind_start_response(py, request)?;
     py.call(application, [&environ, &start_response])
 }
