@@ -4,11 +4,11 @@ import os
 
 import _wsgi_host
 
-from . import exits, interpreter, report
+from . import interpreter, report
 
 
 def main() -> None:
-    """Sets the main interpreter up, parks, and ends all interpreters in order; does not return.
+    """Sets the main interpreter up, parks, and has all interpreters end; does not return.
 
     Raises what `interpreter.setup()` raises, before the process takes any request.
     """
@@ -16,8 +16,7 @@ def main() -> None:
     if "hash_seed" in _wsgi_host.settings():
         os.environ.pop("PYTHONHASHSEED", None)
     interpreter.setup("")
-    # Sub-interpreters first: their applications may use what the main one holds.
-    for step in (_wsgi_host.park, _wsgi_host.interpreters_exit, exits.run):
+    for step in (_wsgi_host.park, _wsgi_host.interpreters_exit):
         try:
             step()
         except BaseException as failure:

@@ -14,6 +14,7 @@ use super::attach::Attached;
 
 static TABLE: OnceLock<ProcessTable> = OnceLock::new();
 static SETTINGS: OnceLock<Vec<u8>> = OnceLock::new();
+static DEADLINE: OnceLock<Instant> = OnceLock::new();
 static IS_FORKED: AtomicBool = AtomicBool::new(false);
 static IS_CLOSING: AtomicBool = AtomicBool::new(false);
 static REQUESTS: AtomicUsize = AtomicUsize::new(0);
@@ -75,6 +76,21 @@ pub(super) fn is_forked() -> bool {
 /// The settings block; empty if there is none.
 pub(super) fn settings() -> &'static [u8] {
     SETTINGS.get().map_or(&[], Vec::as_slice)
+}
+
+/// How long the interpreters may take to end where nobody has said.
+const EXIT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Has the interpreters end, by this time.
+pub(super) fn begin_end(deadline: Instant) {
+    // Asked for twice, the first time counts.
+    let _ = DEADLINE.set(deadline);
+    advance(Stage::Stopping);
+}
+
+/// When the interpreters have to have ended.
+pub(super) fn deadline() -> Instant {
+    *DEADLINE.get_or_init(|| Instant::now() + EXIT_LIMIT)
 }
 
 /// Goes on to a later stage; never back.
