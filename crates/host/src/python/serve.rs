@@ -31,14 +31,41 @@ pub(super) fn serve(exchange: &mut dyn Exchange, log: &dyn RequestLog, head: &[u
             return Outcome::Status(500);
         }
     };
-    let group = head.get(Key::ModWsgiApplicationGroup).unwrap_or_default();
-    let interpreter = match registry::obtain(group, head.facts().has(flags::OPEN_GROUP)) {
+    let order = Order::of(&head);
+    let interpreter = match registry::obtain(order.group, head.facts().has(flags::OPEN_GROUP)) {
         Ok(interpreter) => interpreter,
-        Err(reason) => return refuse(log, group, reason),
+        Err(reason) => return refuse(log, order.group, reason),
     };
-    match attach(interpreter, |py| walk(py, exchange, log, &head)) {
+    match attach(interpreter, |py| walk(py, exchange, log, &head, &order)) {
         Left::Ended(outcome) => outcome,
         Left::ToSend(walk, block) => send_whole(walk, log, &block),
+    }
+}
+
+/// What a head says of where to go, read once.
+struct Order<'h> {
+    group: &'h [u8],
+    /// What is loaded: a handler script takes the place of the mapped file.
+    script: &'h [u8],
+    file: &'h [u8],
+    callable: &'h [u8],
+}
+
+impl<'h> Order<'h> {
+    fn of(head: &RequestHead<'h>) -> Self {
+        let [group, handler_script, file, callable] = head.get_each([
+            Key::ModWsgiApplicationGroup,
+            Key::ModWsgiHandlerScript,
+            Key::ScriptFilename,
+            Key::ModWsgiCallableObject,
+        ]);
+        let file = file.unwrap_or_default();
+        Order {
+            group: group.unwrap_or_default(),
+            script: handler_script.filter(|path| !path.is_empty()).unwrap_or(file),
+            file,
+            callable: callable.unwrap_or(b"application"),
+        }
     }
 }
 
@@ -88,7 +115,13 @@ fn refuse(log: &dyn RequestLog, group: &[u8], reason: NoInterpreter) -> Outcome 
     Outcome::Status(status)
 }
 
-fn walk(py: Attached, exchange: &mut dyn Exchange, log: &dyn RequestLog, head: &RequestHead<'_>) -> Left {
+fn walk(
+    py: Attached,
+    exchange: &mut dyn Exchange,
+    log: &dyn RequestLog,
+    head: &RequestHead<'_>,
+    order: &Order<'_>,
+) -> Left {
     // SAFETY: only the lifetime is stretched. The reference goes into `active` and is taken out by
     // `active.end()` below, also when this function unwinds (End), which waits for any thread that is
     // using it; what is given back is used up in `serve`, inside the exchange's life.
@@ -96,14 +129,13 @@ fn walk(py: Attached, exchange: &mut dyn Exchange, log: &dyn RequestLog, head: &
     // SAFETY: only the lifetime is stretched: `active.end()` below forgets the log, also when this function unwinds (End),
     // and does so under the GIL, under which alone it is used.
     let log: &'static dyn RequestLog = unsafe { std::mem::transmute(log) };
-    let script = script_path(head);
     let reply = Reply::new(head.facts().has(flags::HEAD));
-    let active = Active::new(py.interpreter(), script, log, Walk { exchange, reply, input: Input::default() });
+    let active = Active::new(py.interpreter(), order.script, log, Walk { exchange, reply, input: Input::default() });
     let _end = End { py, active: &active };
     match request_type::new(py, &active) {
         Ok(request) => {
             let _current = Current::set(&request);
-            let answer = run(py, &active, &request, head, script);
+            let answer = run(py, &active, &request, head, order);
             active.run_deferred(py);
             match (answer, active.end(py)) {
                 (Answer::Whole(block), Some(walk)) => Left::ToSend(walk, block),
@@ -127,19 +159,9 @@ impl Drop for End<'_> {
     }
 }
 
-/// A handler script takes the place of the mapped file.
-fn script_path<'h>(head: &RequestHead<'h>) -> &'h [u8] {
-    let handler_script = head.get(Key::ModWsgiHandlerScript).filter(|path| !path.is_empty());
-    handler_script.or_else(|| head.get(Key::ScriptFilename)).unwrap_or_default()
-}
-
-fn run(py: Attached, active: &Arc<Active>, request: &Ref, head: &RequestHead<'_>, script: &[u8]) -> Answer {
-    let wanted = Wanted {
-        path: script,
-        callable: head.get(Key::ModWsgiCallableObject).unwrap_or(b"application"),
-        resource: Some(head.get(Key::ScriptFilename).unwrap_or_default()),
-        facts: head.facts(),
-    };
+fn run(py: Attached, active: &Arc<Active>, request: &Ref, head: &RequestHead<'_>, order: &Order<'_>) -> Answer {
+    let wanted =
+        Wanted { path: order.script, callable: order.callable, resource: Some(order.file), facts: head.facts() };
     // First of all: what a script prints while it is loaded belongs to this request.
     let errors = match py.call(&py.interpreter().support.errors, [request]) {
         Ok(errors) => errors,
