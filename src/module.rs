@@ -51,6 +51,8 @@ unsafe extern "C" fn register_hooks(_pool: *mut c::apr_pool_t) {
         c::ap_hook_monitor(Some(monitor), ptr::null(), ptr::null(), middle);
         c::ap_hook_child_init(Some(child_init), ptr::null(), ptr::null(), middle);
         c::ap_hook_translate_name(Some(translate_name), AFTER.0.as_ptr(), BEFORE.0.as_ptr(), middle);
+        // Before the core's own, which is the last of all.
+        c::ap_hook_map_to_storage(Some(map_to_storage), ptr::null(), ptr::null(), c::APR_HOOK_LAST as c_int);
         c::ap_hook_handler(Some(handler), ptr::null(), ptr::null(), middle);
     }
 }
@@ -93,6 +95,10 @@ unsafe extern "C" fn child_init(pchild: *mut c::apr_pool_t, server: *mut c::serv
 
 unsafe extern "C" fn translate_name(request: *mut c::request_rec) -> c_int {
     record::on_request(request, front::translate::translate)
+}
+
+unsafe extern "C" fn map_to_storage(request: *mut c::request_rec) -> c_int {
+    record::on_request(request, front::translate::map_to_storage)
 }
 
 unsafe extern "C" fn handler(request: *mut c::request_rec) -> c_int {

@@ -177,6 +177,29 @@ def test_a_thread_that_does_not_end_delays_the_end_of_a_child_only_within_a_limi
     site.stop(timeout=20)
 
 
+@ours
+@pytest.mark.parametrize(
+    "hang",
+    [
+        "threading.Thread(target=threading.Event().wait, daemon=False).start()",
+        "atexit.register(threading.Event().wait)",
+    ],
+    ids=["thread", "atexit function"],
+)
+def test_one_interpreter_that_does_not_end_costs_the_others_no_exit_function(new_site, hang):
+    """The main interpreter's turn comes last. (One that computes without a pause is another matter: up to Python 3.11 it
+    lets go of the GIL for threads of its own interpreter only.)
+    """
+    site = new_site("WSGIScriptAlias /other {scripts}/end.wsgi application-group=other\n").start()
+    stuck = site.script(f"import atexit, threading\n{hang}\n" + HELLO, "sub")
+    end = site.script("import atexit\natexit.register(print, 'an end')\n" + HELLO, name="end.wsgi")
+    assert [site.get(url).body for url in (stuck.url, "/other", end.url)] == [b"hello"] * 3
+    site.log.expect("an end", times=2)
+    site.log.expect("WSGI0306")
+    site.log.allow("AH0004[56]")
+    site.stop(timeout=20)
+
+
 def test_an_exception_in_an_atexit_function_is_logged_and_the_others_run(new_site):
     site = new_site().start()
     app = site.script(

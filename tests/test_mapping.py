@@ -55,6 +55,18 @@ RewriteRule ^/redirected$ /one [R=302]
 <Location /one/no-path-info>
   AcceptPathInfo Off
 </Location>
+WSGIScriptAlias /linked {root}/links/linked.wsgi
+WSGIScriptAlias /in-linked {root}/links/there/environ.wsgi
+<Directory {root}/links>
+  Options -FollowSymLinks
+</Directory>
+WSGIScriptAlias /sections {root}/sections/environ.wsgi
+<Directory {root}/sections>
+  AllowOverride FileInfo
+</Directory>
+<Files environ.wsgi>
+  SetEnv FROM_FILES yes
+</Files>
 <Location /one/denied>
   Require all denied
 </Location>
@@ -64,6 +76,14 @@ RewriteRule ^/redirected$ /one [R=302]
 @pytest.fixture(scope="module", autouse=True)
 def files(site):
     """Static files and scripts below the document root."""
+    links = site.root / "links"
+    links.mkdir()
+    (links / "linked.wsgi").symlink_to(site.apps / "environ.wsgi")
+    (links / "there").symlink_to(site.apps)
+    sections = site.root / "sections"
+    sections.mkdir()
+    (sections / "environ.wsgi").write_text((site.apps / "environ.wsgi").read_text())
+    (sections / ".htaccess").write_text("SetEnv FROM_HTACCESS yes\n")
     static = site.root / "htdocs" / "static"
     static.mkdir()
     (static / "file.txt").write_text("static")
@@ -239,3 +259,18 @@ def test_an_encoded_slash_is_refused_by_httpd_by_default(site):
 
 def test_dot_segments_are_removed_before_the_alias_is_sought(split):
     assert split("/nowhere/../one/a/./b/../c") == ("/one", "/a/c")
+
+
+@pytest.mark.parametrize("rest", ["", "/", "/x", "/x//y", "/x/..%3b"])
+@pytest.mark.parametrize("alias", ["/linked", "/in-linked"])
+def test_symbolic_links_are_refused_where_they_are_not_allowed(site, log, alias, rest):
+    log.expect("AH00037")
+    assert site.get(alias + rest).status == 403
+
+
+@pytest.mark.parametrize("rest", ["", "/", "/x", "/x//y/", "/x/.hidden"])
+def test_sections_and_htaccess_hold_for_a_script_whatever_follows_it(site, rest):
+    values = site.json(f"/sections{rest}")["values"]
+    assert (values["FROM_FILES"], values["FROM_HTACCESS"]) == ("yes", "yes")
+    assert values["SCRIPT_FILENAME"] == f"{site.root}/sections/environ.wsgi"
+    assert values["PATH_INFO"] == rest.replace("//", "/")

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 
 use super::bindings as c;
 use super::config;
+use super::hook::Answer;
 use super::pool::{Pool, optional_bytes};
 use super::server::Server;
 use super::table::Table;
@@ -131,6 +132,31 @@ impl<'a> Request<'a> {
     pub(crate) fn set_filename(self, filename: &'a CStr) {
         // SAFETY: httpd lets a translate_name hook set filename to a string of the request's pool.
         unsafe { (*self.raw).filename = filename.as_ptr().cast_mut() }
+    }
+
+    /// Looks the file name up without its last `rest` bytes, which become PATH_INFO; `None`, and nothing changed, if no
+    /// regular file is there.
+    pub(crate) fn look_up_file(self, rest: usize) -> Option<Answer> {
+        let name = self.filename();
+        let (file, path_info) = (self.pool().copy(&name[..name.len() - rest]), &name[name.len() - rest..]);
+        // SAFETY: a map_to_storage hook may set filename, finfo and path_info, as the core's own does, and call its walks,
+        // which read and write the live request (http_request.h). `file` is a C string of the request's pool; `path_info`
+        // is the end of one, with its NUL.
+        unsafe {
+            let mut found: c::apr_finfo_t = std::mem::zeroed();
+            let status = c::apr_stat(&mut found, file.as_ptr(), c::APR_FINFO_MIN as i32, (*self.raw).pool);
+            if status != 0 || found.filetype != c::apr_filetype_e_APR_REG {
+                return None;
+            }
+            (*self.raw).finfo = found;
+            (*self.raw).filename = file.as_ptr().cast_mut();
+            let status = match c::ap_directory_walk(self.raw) {
+                0 => c::ap_file_walk(self.raw),
+                status => status,
+            };
+            (*self.raw).path_info = path_info.as_ptr().cast_mut().cast();
+            Some(if status == 0 { Answer::Ok } else { Answer::Status(u16::try_from(status).unwrap_or(500)) })
+        }
     }
 
     pub(crate) fn file_kind(self) -> FileKind {

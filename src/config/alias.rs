@@ -73,6 +73,18 @@ impl Alias {
         ))
     }
 
+    /// What of a mapped file name follows the target, if the target may be a file with PATH_INFO behind it.
+    ///
+    /// Not what httpd would have to make canonical, and not a target that is written as a directory.
+    pub fn rest_behind_file<'f>(&self, filename: &'f [u8]) -> Option<&'f [u8]> {
+        if self.is_pattern() || self.target.ends_with(b"/") {
+            return None;
+        }
+        let rest = filename.strip_prefix(&*self.target).filter(|rest| rest.starts_with(b"/"))?;
+        let is_canonical = !rest.windows(2).any(|pair| pair == b"//" || pair == b"/.");
+        is_canonical.then_some(rest)
+    }
+
     /// [`Alias::joins_names`], if something was joined to the target in this file name.
     pub fn joins_names_in(&self, filename: &[u8]) -> Option<String> {
         if filename.len() > self.target.len() { self.joins_names() } else { None }
@@ -227,6 +239,23 @@ mod tests {
         let [remark] = server.remarks() else { panic!("one remark") };
         assert_eq!((remark.code, remark.only_with.as_deref()), (codes::JOINED_NAMES, Some(&b"/srv/app.wsgi"[..])));
         assert!(remark.text.contains("write WSGIScriptAlias /a /srv/app.wsgi for a script"), "{}", remark.text);
+    }
+
+    #[test]
+    fn only_a_plain_rest_behind_a_plain_target_is_path_info_for_sure() {
+        let rest = |line: &str, filename: &'static str| {
+            let server = server(&[line]);
+            server.aliases[0]
+                .rest_behind_file(filename.as_bytes())
+                .map(|rest| String::from_utf8_lossy(rest).into_owned())
+        };
+        let plain = "WSGIScriptAlias /a /srv/app.wsgi";
+        assert_eq!(rest(plain, "/srv/app.wsgi/x/").as_deref(), Some("/x/"));
+        for filename in ["/srv/app.wsgi", "/srv/app.wsgix", "/srv/app.wsgi//x", "/srv/app.wsgi/../x", "/other/x"] {
+            assert_eq!(rest(plain, filename), None, "{filename}");
+        }
+        assert_eq!(rest("WSGIScriptAlias /a/ /srv/scripts/", "/srv/scripts/app.wsgi"), None);
+        assert_eq!(rest("WSGIScriptAliasMatch mid /srv/app.wsgi", "/srv/app.wsgi/x"), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! From URL to script: `WSGIScriptAlias` and `WSGIScriptAliasMatch`.
+//! From URL to script: `WSGIScriptAlias` and `WSGIScriptAliasMatch`, and from there to the file.
 
 use crate::apache::{Answer, Request};
 use crate::config::find_alias;
@@ -21,4 +21,19 @@ pub(crate) fn translate(request: Request<'_>) -> Answer {
     request.notes().set(FORCED_TYPE, SCRIPT_HANDLER);
     request.set_alias(mapped.alias);
     Answer::Ok
+}
+
+/// Has httpd look up the script and not the script with the rest of the URL behind it.
+///
+/// The core finds out how much of a path is a file by looking at each directory from the root on, for every request. That
+/// an alias's target is a file needs one look; then the core walks the same directories for their sections and
+/// `.htaccess`, and checks symbolic links where links are not allowed, but looks at none of them for its own sake.
+///
+/// Source: httpd `core_map_to_storage` (server/core.c).
+pub(crate) fn map_to_storage(request: Request<'_>) -> Answer {
+    let rest = request.alias().and_then(|alias| alias.rest_behind_file(request.filename()));
+    match rest {
+        Some(rest) => request.look_up_file(rest.len()).unwrap_or(Answer::Declined),
+        None => Answer::Declined,
+    }
 }

@@ -145,12 +145,21 @@ impl<'a> RequestHead<'a> {
     /// The value of a known key; of the last, if it has several. Entries behind a malformed one are
     /// not seen.
     pub fn get(&self, wanted: Key) -> Option<&'a [u8]> {
-        self.entries()
-            .filter_map(|entry| match entry {
-                Ok(Entry::Known { key, value }) if key == wanted => Some(value),
-                _ => None,
-            })
-            .last()
+        let [value] = self.get_each([wanted]);
+        value
+    }
+
+    /// [`RequestHead::get`] for several keys, with one walk through the entries.
+    pub fn get_each<const N: usize>(&self, wanted: [Key; N]) -> [Option<&'a [u8]>; N] {
+        let mut values = [None; N];
+        for entry in self.entries() {
+            if let Ok(Entry::Known { key, value }) = entry
+                && let Some(index) = wanted.iter().position(|wanted| *wanted == key)
+            {
+                values[index] = Some(value);
+            }
+        }
+        values
     }
 }
 
@@ -215,6 +224,18 @@ mod tests {
         let total = block.len() as u32;
         block[..4].copy_from_slice(&total.to_le_bytes());
         block
+    }
+
+    #[test]
+    fn several_values_are_found_in_one_walk_and_the_last_of_each_counts() {
+        let head = head(|writer| {
+            writer.known(Key::PathInfo, b"/first");
+            writer.known(Key::QueryString, b"q");
+            writer.known(Key::PathInfo, b"/last");
+        });
+        let head = RequestHead::parse(&head).expect("sound");
+        let found = head.get_each([Key::QueryString, Key::ScriptName, Key::PathInfo]);
+        assert_eq!(found, [Some(b"q".as_slice()), None, Some(b"/last".as_slice())]);
     }
 
     #[test]

@@ -349,11 +349,25 @@ def test_a_restricted_stdout_does_not_disturb_the_exit(host, interpreter, at_exi
     assert host.lines == []
 
 
-def test_the_process_parks_and_then_ends_sub_interpreters_before_the_main_one(host, interpreter, at_exit, shutdown):
+def test_the_process_parks_and_then_has_the_interpreters_end(host, interpreter, at_exit, shutdown):
     at_exit.append(lambda: host.calls.append("atexit"))
     process.main()
     assert host.calls == ["park", "interpreters_exit", "atexit", "done"]
     assert sys.modules["mod_wsgi"].application_group == ""
+
+
+def test_another_thread_joins_threads_without_waiting_for_the_main_one():
+    """The main thread may be busy with another interpreter; with its lock in the way this one waited for it for ever."""
+    source = (
+        "import os, sys, threading\n"
+        f"sys.path[:0] = {[os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__))]!r}\n"
+        "import native\n"
+        "from wsgi_host import exits\n"
+        "ended = threading.Event()\n"
+        "threading.Thread(target=lambda: (exits.run(), ended.set()), daemon=True).start()\n"
+        "os._exit(0 if ended.wait(20) else 1)\n"
+    )
+    assert subprocess.run([sys.executable, "-B", "-c", source], timeout=60).returncode == 0
 
 
 WHOLE_LIFE = """

@@ -8,7 +8,7 @@ from . import log, report
 def run() -> None:
     """Joins the threads that asked to be waited for, then runs the atexit functions; never raises.
 
-    Waits without limit: who calls sets one. Threads started in a request are daemonic unless the
+    Waits without limit: who calls has one, and sends another thread for the other interpreters if this takes too long. Threads started in a request are daemonic unless the
     application says otherwise, since httpd's threads are so to Python and `threading.Thread` inherits
     it; they are not waited for, as in mod_wsgi, but named in the log at level info.
 
@@ -32,7 +32,19 @@ def _step(what, function, *arguments):
 def _join_threads():
     threading = sys.modules.get("threading")
     if threading is not None:
+        _leave_out_main_thread(threading)
         threading._shutdown()
+
+
+def _leave_out_main_thread(threading):
+    """Has another thread not wait for the main one, which is busy with another interpreter's exit functions.
+
+    Source: CPython's `threading._shutdown`, which up to 3.12 waits for it if it is called on another thread.
+    """
+    main = threading.main_thread()
+    locks = getattr(threading, "_shutdown_locks", None)
+    if locks is not None and main is not threading.current_thread():
+        locks.discard(main._tstate_lock)
 
 
 def _run_atexit():

@@ -4,11 +4,11 @@ import os
 
 import _wsgi_host
 
-from . import exits, interpreter, report
+from . import interpreter, report
 
 
 def main() -> None:
-    """Sets the main interpreter of an httpd child up, parks, and ends all interpreters in order; does not return.
+    """Sets the main interpreter of an httpd child up, parks, and has all interpreters end; does not return.
 
     Raises what `interpreter.setup()` raises, before the process takes any request.
     """
@@ -25,9 +25,8 @@ def set_up(application_group) -> None:
 
 
 def end_after(*steps) -> None:
-    """Takes the steps, and then those of the process's end; does not return."""
-    # Sub-interpreters first: their applications may use what the main one holds.
-    for step in (*steps, _wsgi_host.interpreters_exit, exits.run):
+    """Takes the steps, and has all interpreters end after them; does not return."""
+    for step in (*steps, _wsgi_host.interpreters_exit):
         try:
             step()
         except BaseException as failure:

@@ -97,7 +97,7 @@ unsafe extern "C" fn stop(limit_ms: u64) -> c_int {
         let limit = Duration::from_millis(limit_ms);
         let deadline = Instant::now() + limit;
         let is_idle = process::close(limit / 2);
-        process::advance(Stage::Stopping);
+        process::begin_end(deadline);
         process::wait_for(Stage::Done, deadline) >= Stage::Done && is_idle
     });
     if stopped.unwrap_or(false) { 0 } else { -1 }

@@ -13,6 +13,7 @@ mod delivery;
 mod embedded;
 mod environ;
 mod exception;
+mod exits;
 mod input_type;
 mod instance;
 mod interpreter;

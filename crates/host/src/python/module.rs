@@ -12,7 +12,7 @@ use super::instance::{Arguments, NO_METHOD, Table, guard, method};
 use super::interpreter::{Interpreter, Support};
 use super::object::{Raised, Ref};
 use super::process::{self, Stage};
-use super::{active, input_type, registry, request_type, script, worker};
+use super::{active, exits, input_type, registry, request_type, script, worker};
 
 #[unsafe(no_mangle)]
 #[allow(missing_docs, reason = "the name is CPython's")]
@@ -232,14 +232,7 @@ fn park(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
 }
 
 fn interpreters_exit(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
-    for interpreter in registry::subs() {
-        registry::enter(py, interpreter, |py| {
-            if py.call(&interpreter.support.exit_functions, []).is_err() {
-                // exit_functions() logs and never raises.
-                py.clear_exception();
-            }
-        });
-    }
+    exits::run(py, process::deadline());
     Ok(py.none())
 }
 

@@ -13,6 +13,7 @@ use super::attach::Attached;
 
 static HOME: OnceLock<Home> = OnceLock::new();
 static SETTINGS: OnceLock<Vec<u8>> = OnceLock::new();
+static DEADLINE: OnceLock<Instant> = OnceLock::new();
 static IS_FORKED: AtomicBool = AtomicBool::new(false);
 static IS_CLOSING: AtomicBool = AtomicBool::new(false);
 static REQUESTS: AtomicUsize = AtomicUsize::new(0);
@@ -86,6 +87,21 @@ pub(super) fn settings() -> &'static [u8] {
 /// Whether this is a worker of a daemon group.
 pub(super) fn is_daemon() -> bool {
     HOME.get().is_some_and(|home| home.is_daemon)
+}
+
+/// How long the interpreters may take to end where nobody has said.
+const EXIT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Has the interpreters end, by this time.
+pub(super) fn begin_end(deadline: Instant) {
+    // Asked for twice, the first time counts.
+    let _ = DEADLINE.set(deadline);
+    advance(Stage::Stopping);
+}
+
+/// When the interpreters have to have ended.
+pub(super) fn deadline() -> Instant {
+    *DEADLINE.get_or_init(|| Instant::now() + EXIT_LIMIT)
 }
 
 /// Goes on to a later stage; never back.

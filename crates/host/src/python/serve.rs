@@ -45,15 +45,47 @@ pub(super) fn serve(
             return Outcome::Status(500);
         }
     };
-    let group = head.get(Key::ModWsgiApplicationGroup).unwrap_or_default();
-    let interpreter = match registry::obtain(group, head.facts().has(flags::OPEN_GROUP)) {
+    let order = Order::of(&head);
+    let interpreter = match registry::obtain(order.group, head.facts().has(flags::OPEN_GROUP)) {
         Ok(interpreter) => interpreter,
-        Err(reason) => return refuse(log, group, reason),
+        Err(reason) => return refuse(log, order.group, reason),
     };
-    match attach_in_turn(interpreter, |py| walk(py, exchange, log, &head, arrival)) {
+    match attach_in_turn(interpreter, |py| walk(py, exchange, log, &head, &order, arrival)) {
         Left::Ended(outcome) => outcome,
         Left::ToSend(walk, block) => send_whole(walk, log, &block),
     }
+}
+
+/// What a head says of where to go, read once.
+struct Order<'h> {
+    group: &'h [u8],
+    /// What is loaded: a handler script takes the place of the mapped file.
+    script: &'h [u8],
+    file: &'h [u8],
+    callable: &'h [u8],
+}
+
+impl<'h> Order<'h> {
+    fn of(head: &RequestHead<'h>) -> Self {
+        let [group, handler_script, file, callable] = head.get_each([
+            Key::ModWsgiApplicationGroup,
+            Key::ModWsgiHandlerScript,
+            Key::ScriptFilename,
+            Key::ModWsgiCallableObject,
+        ]);
+        let file = file.unwrap_or_default();
+        Order {
+            group: group.unwrap_or_default(),
+            script: handler_script.filter(|path| !path.is_empty()).unwrap_or(file),
+            file,
+            callable: callable.unwrap_or(b"application"),
+        }
+    }
+}
+
+/// The file that is loaded for a request.
+pub(super) fn script_path<'h>(head: &RequestHead<'h>) -> &'h [u8] {
+    Order::of(head).script
 }
 
 /// What is left of a request when its thread has let go of Python.
@@ -108,6 +140,7 @@ fn walk(
     exchange: &mut dyn Exchange,
     log: &dyn RequestLog,
     head: &RequestHead<'_>,
+    order: &Order<'_>,
     arrival: Option<Arrival>,
 ) -> Left {
     let _in_python = worker::note_python();
@@ -118,14 +151,13 @@ fn walk(
     // SAFETY: only the lifetime is stretched: `active.end()` below forgets the log, also when this function unwinds (End),
     // and does so under the GIL, under which alone it is used.
     let log: &'static dyn RequestLog = unsafe { std::mem::transmute(log) };
-    let script = script_path(head);
     let reply = Reply::new(head.facts().has(flags::HEAD));
-    let active = Active::new(py.interpreter(), script, log, Walk { exchange, reply, input: Input::default() });
+    let active = Active::new(py.interpreter(), order.script, log, Walk { exchange, reply, input: Input::default() });
     let _end = End { py, active: &active };
     match request_type::new(py, &active) {
         Ok(request) => {
             let _current = Current::set(&request);
-            let answer = run(py, &active, &request, head, arrival);
+            let answer = run(py, &active, &request, head, order, arrival);
             active.run_deferred(py);
             match (answer, active.end(py)) {
                 (Answer::Whole(block), Some(walk)) => Left::ToSend(walk, block),
@@ -149,12 +181,6 @@ impl Drop for End<'_> {
     }
 }
 
-/// A handler script takes the place of the mapped file.
-pub(super) fn script_path<'h>(head: &RequestHead<'h>) -> &'h [u8] {
-    let handler_script = head.get(Key::ModWsgiHandlerScript).filter(|path| !path.is_empty());
-    handler_script.or_else(|| head.get(Key::ScriptFilename)).unwrap_or_default()
-}
-
 /// A worker's script is loaded anew by another process, never in place.
 fn facts(head: &RequestHead<'_>) -> Facts {
     let mut facts = head.facts();
@@ -164,13 +190,15 @@ fn facts(head: &RequestHead<'_>) -> Facts {
     facts
 }
 
-fn run(py: Attached, active: &Arc<Active>, request: &Ref, head: &RequestHead<'_>, arrival: Option<Arrival>) -> Answer {
-    let wanted = Wanted {
-        path: script_path(head),
-        callable: head.get(Key::ModWsgiCallableObject).unwrap_or(b"application"),
-        resource: Some(head.get(Key::ScriptFilename).unwrap_or_default()),
-        facts: facts(head),
-    };
+fn run(
+    py: Attached,
+    active: &Arc<Active>,
+    request: &Ref,
+    head: &RequestHead<'_>,
+    order: &Order<'_>,
+    arrival: Option<Arrival>,
+) -> Answer {
+    let wanted = Wanted { path: order.script, callable: order.callable, resource: Some(order.file), facts: facts(head) };
     // First of all: what a script prints while it is loaded belongs to this request.
     let errors = match py.call(&py.interpreter().support.errors, [request]) {
         Ok(errors) => errors,

@@ -6,7 +6,7 @@
 
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gateway::Level;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -404,7 +404,8 @@ impl Control {
             Phase::Stopping { until_us, has_left } => {
                 if !has_left && self.worker.active() == 0 {
                     process::refuse_requests();
-                    process::advance(Stage::Stopping);
+                    let left_us = until_us.map_or(u64::from(u32::MAX), |until_us| until_us.saturating_sub(now_us));
+                    process::begin_end(Instant::now() + Duration::from_micros(left_us));
                     self.phase = Phase::Stopping { until_us, has_left: true };
                 }
                 if until_us.is_some_and(|until_us| now_us >= until_us) {
