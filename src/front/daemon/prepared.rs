@@ -146,7 +146,9 @@ fn worker_block(
     };
     let worker = worker(server, daemon, log_level);
     settings_block(&process, common.httpd, python, |writer| {
-        let texts: [(&[u8], Option<&[u8]>); 4] = [
+        let processes = daemon.processes().to_string();
+        let texts: [(&[u8], Option<&[u8]>); 5] = [
+            (b"processes", Some(processes.as_bytes())),
             (b"home", daemon.home.as_deref()),
             (b"python_eggs", daemon.python_eggs.as_deref()),
             (b"locale", daemon.locale.as_deref()),
