@@ -97,6 +97,12 @@ channel.send(message("ready", version="3.0", prefix=sys.prefix, executable=sys.e
 if "service" in behaviour:
     os._exit(0)
 
+if "reloading" in behaviour:
+    channel.send(message("reload", script="/srv/app.wsgi"))
+if "flooding" in behaviour and os.fork() == 0:
+    while True:
+        os.write(2, b"y\n" * 5000)
+
 connections, is_draining = [], False
 while True:
     ready, _, _ = select.select([channel, *connections] + ([] if is_draining else [listener]), [], [])
@@ -140,6 +146,8 @@ while True:
         if word == "close":
             channel.close()
             time.sleep(60)
+        if word == "absurd":
+            channel.send(message("retire", reason="\n" * 60000, limit=2**64 - 1))
         if word in ("retire", "reload", "line", "stopping", "nonsense"):
             fields = {
                 "retire": {"reason": "age", "limit": 0},
