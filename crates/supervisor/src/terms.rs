@@ -28,7 +28,8 @@ impl Terms {
             backlog: group.listen_backlog,
             send_buffer: if is_stream { group.send_buffer } else { 0 },
             receive_buffer: if is_stream { group.receive_buffer } else { 0 },
-            owner: (group.socket_uid != identity::user()).then_some(group.socket_uid),
+            // As in mod_wsgi: `socket-user` counts where httpd is started by root.
+            owner: (identity::is_root() && group.socket_uid != 0).then_some(group.socket_uid),
         }
     }
 

@@ -90,7 +90,7 @@ fn spawn(place: &Place, theirs: Channel, command: &str) -> Child {
         .expect("started")
 }
 
-const START: &str = r#"exec "$0" supervise 3<&0 </dev/null"#;
+const START: &str = r#"exec 9</etc/passwd; exec "$0" supervise 3<&0 </dev/null"#;
 
 impl Httpd {
     /// Starts a supervisor, with a scoreboard of so many seats for its group.

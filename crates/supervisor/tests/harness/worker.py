@@ -103,17 +103,19 @@ if "flooding" in behaviour and os.fork() == 0:
     while True:
         os.write(2, b"y\n" * 5000)
 
-connections, is_draining = [], False
+connections, is_draining, has_supervisor = [], False, True
 while True:
-    ready, _, _ = select.select([channel, *connections] + ([] if is_draining else [listener]), [], [])
+    ready, _, _ = select.select(([channel] if has_supervisor else []) + connections + ([] if is_draining else [listener]), [], [])
     if channel in ready:
         block = channel.recv(1 << 20)
+        has_supervisor = bool(block)
         word = dict(parse(block)).get("message", b"stop") if block else b"stop"
         if "stubborn" not in behaviour:
             set_state(DRAINING)
             channel.send(message("stopping", reason="told")) if block else None
-            if word == b"stop":
+            if word == b"stop" and block:
                 os._exit(0)
+            # Also when the supervisor has gone.
             is_draining = True
         elif not block:
             os._exit(0)
