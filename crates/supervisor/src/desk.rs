@@ -7,7 +7,7 @@ use wire::Channel;
 use wire::control::{Ask, FromDesk, NoPool, Pool, Text, ToDesk, desk_socket};
 
 use crate::os::sockets::{self, NamedSocket, SocketError};
-use crate::pool::Terms;
+use crate::terms::Terms;
 
 /// Connections at once; others wait in the backlog.
 const PEERS: usize = 64;

@@ -1,18 +1,21 @@
 //! A group: its desk, its pools, its log; how a new configuration of it replaces the one before.
 
-use std::rc::Rc;
-use std::time::{Duration, Instant};
+mod answer;
+mod events;
 
-use gateway::Level;
-use wire::control::{Ask, Text};
+use std::rc::Rc;
+use std::time::Instant;
 
 use crate::codes;
-use crate::desk::{Answer, Desk};
+use crate::desk::Desk;
 use crate::log::Log;
 use crate::os::identity;
 use crate::plan::find_run;
-use crate::pool::{Fate, Pool, Show, Terms, Title};
+use crate::pool::{Fate, Pool};
+use crate::terms::{Terms, Title};
+use crate::words::Show;
 use crate::worker::Worker;
+use gateway::Level;
 
 /// Why a group cannot be served.
 #[derive(Debug)]
@@ -64,10 +67,14 @@ impl GroupState {
         if is_same && !self.is_removed && self.problem.is_none() {
             return;
         }
+        let keeps_desk = Rc::ptr_eq(&terms.directory, &self.terms.directory)
+            && terms.group.socket_uid == self.terms.group.socket_uid;
+        if !keeps_desk {
+            self.desk = None;
+        }
         self.terms = terms;
         self.is_removed = false;
         self.log.info(format_args!("group '{}' has changed: its processes are replaced", Show(&self.terms.group.name)));
-        self.desk = None;
         self.settle(now);
     }
 
@@ -123,9 +130,10 @@ impl GroupState {
             return Err(Problem { code: codes::REFUSED, text });
         }
         let refuse = |error: crate::os::sockets::SocketError| Problem { code: error.code(), text: error.to_string() };
-        self.desk = Some(Desk::open(&self.terms).map_err(refuse)?);
-        self.fill(now)?;
-        Ok(())
+        if self.desk.is_none() {
+            self.desk = Some(Desk::open(&self.terms).map_err(refuse)?);
+        }
+        self.fill(now)
     }
 
     /// The pools that are to be there from the start: those of before, those of scripts to preload, or one for
@@ -168,10 +176,10 @@ impl GroupState {
         let limit = self.terms.group.graceful_timeout.max(1);
         let mut is_coming = false;
         for pool in &mut self.pools {
-            if pool.fate == Fate::Outgoing {
-                pool.leave("the group has changed", limit, now);
+            if pool.fate != Fate::Stays {
+                pool.leave("its seats are needed", limit, now);
+                is_coming = true;
             }
-            is_coming |= pool.fate == Fate::Leaves;
         }
         if is_coming {
             return Ok(());
@@ -268,65 +276,6 @@ impl GroupState {
             codes::NO_POOL,
             format_args!("group '{}' can start no more processes: {reason}", Show(&self.terms.group.name)),
         );
-    }
-
-    /// Where the workers of an application group are.
-    fn answer(&mut self, ask: &Ask, now: Instant) -> Answer {
-        let name = &ask.application_group;
-        if let Some(pool) = self.standing().find(|pool| pool.title.name.as_ref() == Some(name)) {
-            return Answer::Here(pool.seat_range());
-        }
-        if !self.wanted.is_empty() {
-            return Answer::Later;
-        }
-        if ask.is_open && self.open_names() >= self.terms.group.open_limit as usize {
-            let reason = format!(
-                "its name was chosen by a client, and {} such application groups have processes already; give the \
-                 application a fixed name with WSGIApplicationGroup",
-                self.terms.group.open_limit
-            );
-            return self.nowhere(name, &reason, now);
-        }
-        if let Some(pool) = self.standing().find(|pool| pool.title.name.is_none()) {
-            pool.title = Title { name: Some(name.clone()), is_open: ask.is_open };
-            return Answer::Here(pool.seat_range());
-        }
-        if self.free_seats().is_none() {
-            let reason = self.full();
-            return self.nowhere(name, &reason, now);
-        }
-        self.wanted.push(Title { name: Some(name.clone()), is_open: ask.is_open });
-        match self.fill(now) {
-            Ok(()) => self.pools.last().map_or(Answer::Later, |pool| Answer::Here(pool.seat_range())),
-            Err(problem) => {
-                self.wanted.clear();
-                self.nowhere(name, &problem.text, now)
-            }
-        }
-    }
-
-    /// Logged once a minute: clients that choose names can make any number of them, and httpd's child logs each.
-    fn nowhere(&mut self, name: &Text, reason: &str, now: Instant) -> Answer {
-        let group = Show(&self.terms.group.name);
-        let text = format!("application group '{}' gets no processes in group '{group}': {reason}", Show(name));
-        if self.refused_at.is_none_or(|at| now.duration_since(at) > Duration::from_secs(60)) {
-            self.refused_at = Some(now);
-            self.log.problem(Level::Error, codes::NO_POOL, format_args!("{text}"));
-        }
-        Answer::Nowhere(text)
-    }
-
-    fn standing(&mut self) -> impl Iterator<Item = &mut Pool> {
-        self.pools.iter_mut().filter(|pool| pool.fate == Fate::Stays)
-    }
-
-    fn open_names(&self) -> usize {
-        self.pools.iter().filter(|pool| pool.fate == Fate::Stays && pool.title.is_open).count()
-    }
-
-    /// Users that may ask at the desk.
-    pub(crate) fn askers(&self) -> [u32; 3] {
-        [0, self.terms.site.httpd_uid, self.terms.group.socket_uid]
     }
 
     /// When there is something to do here without anybody's saying so.

@@ -11,7 +11,7 @@ mod desk;
 mod directory;
 mod ending;
 mod environment;
-mod events;
+mod explain;
 mod group;
 mod launch;
 mod log;
@@ -24,6 +24,8 @@ mod pool;
 mod sample;
 mod seat;
 mod supervisor;
+mod terms;
+mod words;
 mod worker;
 
 use std::io::Write as _;

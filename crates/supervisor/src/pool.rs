@@ -1,62 +1,24 @@
 //! A pool: the workers of one application group, on seats of their own.
 
 use std::os::fd::AsFd;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use gateway::Level;
-use wire::control::{Group, Own, Preload, Text, seat_socket};
+use wire::control::{Group, Own, Preload, Text};
 
 use crate::backoff::Backoff;
 use crate::codes;
-use crate::directory::Directory;
-use crate::launch::{Launch, Site};
+use crate::launch::Launch;
 use crate::log::Log;
-use crate::os::sockets::{Kind, NamedSocket, SocketError, set_nonblocking};
+use crate::os::sockets::{SocketError, set_nonblocking};
 use crate::plan::{self, Action, Standing};
-use crate::seat::{Board, Seat};
+use crate::seat::Seat;
+use crate::terms::{Terms, Title};
+use crate::words::{Show, When};
 use crate::worker::{Stage, Worker};
 
 /// httpd's parent does not wait much longer for its own end.
 const LONGEST_STOP: Duration = Duration::from_secs(5);
-
-/// What a pool's workers share.
-#[derive(Clone, Debug)]
-pub(crate) struct Terms {
-    pub(crate) group: Rc<Group>,
-    pub(crate) board: Rc<Board>,
-    pub(crate) directory: Rc<Directory>,
-    pub(crate) site: Rc<Site>,
-}
-
-impl Terms {
-    /// How a socket of the group is made.
-    pub(crate) fn socket(&self, is_stream: bool) -> Kind {
-        let group = &self.group;
-        Kind {
-            is_stream,
-            backlog: group.listen_backlog,
-            send_buffer: if is_stream { group.send_buffer } else { 0 },
-            receive_buffer: if is_stream { group.receive_buffer } else { 0 },
-            owner: (group.socket_uid != crate::os::identity::user()).then_some(group.socket_uid),
-        }
-    }
-
-    /// Makes the socket of a seat.
-    fn seat_socket(&self, number: u32) -> Result<NamedSocket, SocketError> {
-        let path = self.directory.path().join(seat_socket(self.group.id, number));
-        NamedSocket::listen(path, self.socket(true))
-    }
-}
-
-/// Whose pool it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Title {
-    /// `None` until the first application group asks.
-    pub(crate) name: Option<Text>,
-    /// A client chose the name.
-    pub(crate) is_open: bool,
-}
 
 /// What is to become of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -338,26 +300,4 @@ impl Pool {
 fn preload(group: &Group, name: Option<&Text>) -> Vec<Preload> {
     let own = group.preload.iter().filter(|preload| Some(&preload.application_group) == name);
     own.cloned().collect()
-}
-
-/// Bytes of the configuration, in a log line.
-pub(crate) struct Show<'a>(pub(crate) &'a [u8]);
-
-impl std::fmt::Display for Show<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&String::from_utf8_lossy(self.0))
-    }
-}
-
-/// A time to wait, in a log line.
-pub(crate) struct When(pub(crate) Duration);
-
-impl std::fmt::Display for When {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0.as_secs() {
-            0 => f.write_str("at once"),
-            1 => f.write_str("in 1 second"),
-            seconds => write!(f, "in {seconds} seconds"),
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! The loop: waits for what may happen, and lets the groups deal with it.
 
+mod settle;
+
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -8,19 +10,17 @@ use std::time::{Duration, Instant};
 use gateway::Level;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use wire::Channel;
-use wire::control::{FromSupervisor, SUPERVISOR_CHANNEL, Settled, Text, ToSupervisor};
+use wire::control::{FromSupervisor, SUPERVISOR_CHANNEL, Settled, ToSupervisor};
 
 use crate::codes;
-use crate::configuration::{Configuration, Incoming};
+use crate::configuration::Incoming;
 use crate::directory::Directory;
 use crate::group::GroupState;
-use crate::launch::Site;
 use crate::log::Log;
 use crate::os::signals::{Notice, Signals, process_descriptor, reap};
-use crate::os::sockets::{inherited, path};
+use crate::os::sockets::inherited;
 use crate::os::spawn::Limit;
 use crate::os::{identity, sockets};
-use crate::pool::Terms;
 use crate::seat::Seat;
 use crate::worker::Part;
 
@@ -260,92 +260,4 @@ impl Supervisor {
             );
         }
     }
-
-    /// Puts a configuration into force.
-    fn configure(&mut self, configuration: Configuration, now: Instant) -> Settled {
-        let common_groups = configuration.common_groups();
-        let Configuration { begin, log, entries, mut refused } = configuration;
-        let is_root = identity::is_root();
-        let is_root_missing =
-            self.had_root && !is_root && (common_groups.is_none() || begin.httpd_uid != identity::user());
-        if is_root_missing {
-            return Settled { problems: Vec::new(), is_root_missing };
-        }
-        self.log = Log::new(log, Level::Notice);
-        let owner = common_groups.is_some().then_some((begin.httpd_uid, begin.httpd_gid));
-        let made = self.enter_directory(&begin.socket_directory, owner);
-        let ready = made.and_then(|directory| {
-            if let Some(groups) = common_groups.filter(|_| is_root && begin.httpd_uid != 0) {
-                identity::become_user(begin.httpd_uid, begin.httpd_gid, &groups)?;
-                identity::hide_memory();
-            }
-            Ok(directory)
-        });
-        let directory = match ready {
-            Ok(directory) => directory,
-            Err(error) => {
-                let text =
-                    format!("the socket directory {} cannot be used: {error}", path(&begin.socket_directory).display());
-                self.log.problem(
-                    Level::Critical,
-                    codes::SOCKET_DIRECTORY,
-                    format_args!("{text}; set WSGISocketPrefix to a place that httpd may write to"),
-                );
-                let problem = |name: &Text| format!("{}: {text}", String::from_utf8_lossy(name));
-                refused.extend(entries.iter().map(|entry| problem(&entry.group.name)));
-                return Settled { problems: texts(refused), is_root_missing: false };
-            }
-        };
-        let Some(site) = self.site(begin.httpd_uid) else {
-            refused.extend(
-                entries
-                    .iter()
-                    .map(|entry| format!("{}: /dev/null cannot be opened", String::from_utf8_lossy(&entry.group.name))),
-            );
-            return Settled { problems: texts(refused), is_root_missing: false };
-        };
-        let kept: Vec<_> = entries.iter().map(|entry| entry.group.id).collect();
-        for group in self.groups.iter_mut().filter(|group| !kept.contains(&group.terms.group.id)) {
-            group.remove(now);
-        }
-        for entry in entries {
-            let terms = Terms {
-                group: Rc::new(entry.group),
-                board: Rc::new(entry.board),
-                directory: directory.clone(),
-                site: site.clone(),
-            };
-            match self.groups.iter_mut().find(|group| group.terms.group.id == terms.group.id) {
-                Some(group) => group.adopt(terms, entry.log, now),
-                None => self.groups.push(GroupState::new(terms, entry.log, now)),
-            }
-        }
-        for group in &self.groups {
-            let name = String::from_utf8_lossy(&group.terms.group.name);
-            refused.extend(group.problem().map(|problem| format!("{name}: {}", problem.text)));
-        }
-        Settled { problems: texts(refused), is_root_missing: false }
-    }
-
-    /// The directory of the sockets: the one that is in use already, if it has that name.
-    fn enter_directory(&mut self, name: &Text, owner: Option<(u32, u32)>) -> io::Result<Rc<Directory>> {
-        if let Some(directory) = self.directory.as_ref().filter(|directory| directory.path() == path(name)) {
-            if identity::is_root() {
-                directory.give(owner)?;
-            }
-            return Ok(directory.clone());
-        }
-        let directory = Rc::new(Directory::make(path(name).to_owned(), owner)?);
-        self.directory = Some(directory.clone());
-        Ok(directory)
-    }
-
-    fn site(&self, httpd_uid: u32) -> Option<Rc<Site>> {
-        let null = std::fs::OpenOptions::new().read(true).open("/dev/null").ok()?;
-        Some(Rc::new(Site { null: null.into(), descriptors: self.descriptors, httpd_uid }))
-    }
-}
-
-fn texts(problems: Vec<String>) -> Vec<Text> {
-    problems.into_iter().map(|problem| Text(problem.into_bytes())).collect()
 }

@@ -3,7 +3,6 @@
 mod harness;
 
 use std::fs;
-use std::sync::atomic::Ordering::Relaxed;
 
 use harness::{Httpd, is_running, until};
 use nix::sys::signal::{Signal, kill};
@@ -61,22 +60,48 @@ fn death_of_httpds_parent_ends_the_supervisor_although_its_children_hold_the_cha
 }
 
 #[test]
-fn killed_supervisor_is_followed_by_one_that_goes_on_counting() {
+fn killed_supervisor_is_followed_by_one_that_leaves_draining_workers_their_seats() {
     let mut httpd = Httpd::start(4);
     let group = httpd.group("");
     httpd.settle(std::slice::from_ref(&group));
     let first = httpd.until_serving(0);
+    let mut kept = httpd.connect(0).expect("connected");
+    assert_ne!(kept.say("look"), "");
     httpd.signal(Signal::SIGKILL);
     httpd.start_again();
     httpd.settle(&[group]);
-    // On the same seat, or beside the old one while that is still there.
-    let serves = |seat: &u32| httpd.state(*seat) == SeatState::Serving && ![0, first].contains(&httpd.pid(*seat));
-    until("another worker", || (0..4).any(|seat| serves(&seat)));
+    httpd.until_serving(1);
+    assert_eq!((httpd.state(0), httpd.pid(0)), (SeatState::Draining, first));
+    assert!(kept.say("look").contains(&format!("\"pid\": {first}")));
+    assert!(httpd.say(1, "look").contains("\"incarnation\": \"1\""));
+    drop(kept);
     until("the old one gone", || !is_running(first));
-    let seat = (0..4).find(serves).expect("found before");
-    let incarnation = httpd.map.seat(seat).map(|seat| seat.incarnation.load(Relaxed));
-    assert_eq!(incarnation, Some(if seat == 0 { 2 } else { 1 }));
-    assert_ne!(httpd.say(seat, "look"), "");
+}
+
+#[test]
+fn next_supervisor_goes_on_counting_and_takes_its_predecessors_sockets_over() {
+    let mut httpd = Httpd::start(2);
+    let group = httpd.group("");
+    httpd.settle(std::slice::from_ref(&group));
+    let first = httpd.until_serving(0);
+    httpd.signal(Signal::SIGKILL);
+    until("the old one gone", || !is_running(first));
+    httpd.start_again();
+    httpd.settle(&[group]);
+    until("another worker", || httpd.state(0) == SeatState::Serving && httpd.pid(0) != first);
+    assert!(httpd.say(0, "look").contains("\"incarnation\": \"2\""));
+}
+
+#[test]
+fn supervisor_keeps_nothing_open_that_httpd_had() {
+    let httpd = Httpd::start(4);
+    httpd.settle(&[httpd.group("")]);
+    httpd.until_serving(0);
+    let files = fs::read_dir(format!("/proc/{}/fd", httpd.supervisor.id()));
+    // Its memory is hidden from its own user, and the list of its files with it.
+    let Ok(files) = files else { return };
+    let names: Vec<_> = files.flatten().filter_map(|file| fs::read_link(file.path()).ok()).collect();
+    assert!(names.len() > 5 && !names.iter().any(|name| name.ends_with("passwd")), "{names:?}");
 }
 
 #[test]

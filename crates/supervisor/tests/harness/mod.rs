@@ -90,7 +90,7 @@ fn spawn(place: &Place, theirs: Channel, command: &str) -> Child {
         .expect("started")
 }
 
-const START: &str = r#"exec "$0" supervise 3<&0 </dev/null"#;
+const START: &str = r#"exec 9</etc/passwd; exec "$0" supervise 3<&0 </dev/null"#;
 
 impl Httpd {
     /// Starts a supervisor, with a scoreboard of so many seats for its group.
@@ -207,12 +207,17 @@ impl Httpd {
         assert_eq!(settled, Settled { problems: Vec::new(), is_root_missing: false }, "{}", self.log());
     }
 
-    /// Asks at the desk; `None` if it closes the connection.
-    pub fn ask(&self, group: u32, secret: [u8; 32], name: &str, is_open: bool) -> Option<FromDesk> {
+    /// A connection to the desk.
+    pub fn knock(&self, group: u32) -> Channel {
         let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).expect("made");
         let path = self.directory().join(desk_socket(group));
         connect(std::os::fd::AsRawFd::as_raw_fd(&socket), &UnixAddr::new(&path).expect("short")).expect("connected");
-        let channel = Channel::over(socket);
+        Channel::over(socket)
+    }
+
+    /// Asks at the desk; `None` if it closes the connection.
+    pub fn ask(&self, group: u32, secret: [u8; 32], name: &str, is_open: bool) -> Option<FromDesk> {
+        let channel = self.knock(group);
         let mut buf = Vec::new();
         ToDesk::Ask(Ask { secret, application_group: name.into(), is_open }).write(&mut buf).expect("short");
         channel.send(&buf, &[]).expect("sent");

@@ -97,17 +97,25 @@ channel.send(message("ready", version="3.0", prefix=sys.prefix, executable=sys.e
 if "service" in behaviour:
     os._exit(0)
 
-connections, is_draining = [], False
+if "reloading" in behaviour:
+    channel.send(message("reload", script="/srv/app.wsgi"))
+if "flooding" in behaviour and os.fork() == 0:
+    while True:
+        os.write(2, b"y\n" * 5000)
+
+connections, is_draining, has_supervisor = [], False, True
 while True:
-    ready, _, _ = select.select([channel, *connections] + ([] if is_draining else [listener]), [], [])
+    ready, _, _ = select.select(([channel] if has_supervisor else []) + connections + ([] if is_draining else [listener]), [], [])
     if channel in ready:
         block = channel.recv(1 << 20)
+        has_supervisor = bool(block)
         word = dict(parse(block)).get("message", b"stop") if block else b"stop"
         if "stubborn" not in behaviour:
             set_state(DRAINING)
             channel.send(message("stopping", reason="told")) if block else None
-            if word == b"stop":
+            if word == b"stop" and block:
                 os._exit(0)
+            # Also when the supervisor has gone.
             is_draining = True
         elif not block:
             os._exit(0)
@@ -140,6 +148,8 @@ while True:
         if word == "close":
             channel.close()
             time.sleep(60)
+        if word == "absurd":
+            channel.send(message("retire", reason="\n" * 60000, limit=2**64 - 1))
         if word in ("retire", "reload", "line", "stopping", "nonsense"):
             fields = {
                 "retire": {"reason": "age", "limit": 0},
