@@ -17,6 +17,8 @@ PYTHON_HOME = Path(os.environ.get("WSGI_TEST_PYTHON_HOME", PROJECT / "build" / "
 
 _named = os.environ.get("WSGI_MODULE", "ours")
 WSGI_MODULE = PROJECT / "dist" / "mod_wsgi_rs.so" if _named == "ours" else Path(_named)
+# The Python half, beside the module.
+HOST = WSGI_MODULE.parent / "host"
 IS_OURS = WSGI_MODULE.name == "mod_wsgi_rs.so"
 
 # Where distributions and httpd's own installation put modules, for machines without apxs.
