@@ -77,6 +77,11 @@ int wsgi_shim_is_gone(apr_status_t status)
         || APR_STATUS_IS_INCOMPLETE(status) || status == ENOTCONN;
 }
 
+int wsgi_shim_is_again(apr_status_t status)
+{
+    return APR_STATUS_IS_EAGAIN(status);
+}
+
 /* mod_ssl's optional function is there in every 2.4; ap_ssl_conn_is_ssl only since 2.4.48. */
 APR_DECLARE_OPTIONAL_FN(int, ssl_is_https, (conn_rec *));
 
@@ -94,6 +99,25 @@ int wsgi_shim_socket(conn_rec *c)
         return -1;
     }
     return descriptor;
+}
+
+apr_interval_time_t wsgi_shim_exchange_timeout(conn_rec *c, apr_interval_time_t timeout)
+{
+    apr_interval_time_t before = -1;
+    apr_socket_t *socket = c->master ? NULL : ap_get_conn_socket(c);
+    if (!socket || apr_socket_timeout_get(socket, &before) != APR_SUCCESS) {
+        return -1;
+    }
+    apr_socket_timeout_set(socket, timeout);
+    return before;
+}
+
+void wsgi_shim_become_get(request_rec *r)
+{
+    r->method = "GET";
+    r->method_number = M_GET;
+    apr_table_unset(r->headers_in, "Content-Length");
+    apr_table_unset(r->headers_in, "Transfer-Encoding");
 }
 
 int wsgi_shim_passes_authorization(const request_rec *r)

@@ -27,12 +27,20 @@ void wsgi_shim_delete(apr_bucket *b);
 /* APR_STATUS_IS_* take in several numbers. */
 int wsgi_shim_is_timeup(apr_status_t status);
 int wsgi_shim_is_gone(apr_status_t status);
+int wsgi_shim_is_again(apr_status_t status);
 
 /* The connection is TLS (mod_ssl or another module that answers for it). */
 int wsgi_shim_is_tls(conn_rec *c);
 
 /* The socket of an HTTP/1 connection, or -1. */
 int wsgi_shim_socket(conn_rec *c);
+
+/* Exchanges the time limit of each read and write of an HTTP/1 connection's socket (microseconds); the
+ * one before, or -1 if there is no socket. */
+apr_interval_time_t wsgi_shim_exchange_timeout(conn_rec *c, apr_interval_time_t timeout);
+
+/* Makes the request a GET without a body, whatever it was: what an internal redirect is to see. */
+void wsgi_shim_become_get(request_rec *r);
 
 /* Per-directory settings of the core that have no accessor: `CGIPassAuth On`,
  * `CGIVar REQUEST_URI current-uri`, `EnableMMAP Off`. */

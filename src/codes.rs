@@ -32,6 +32,40 @@ codes! {
     CONTENT_LENGTH = "WSGI0141",
     /// `WSGIRestrictEmbedded On`.
     EMBEDDED_OFF = "WSGI0143",
+    /// A response header over `header-buffer-size`.
+    HEADER_TOO_LONG = "WSGI0144",
+    /// Nothing came from a worker within `socket-timeout`.
+    DAEMON_TIMEOUT = "WSGI0145",
+    /// A worker's connection ended before the response was whole.
+    DAEMON_CLOSED = "WSGI0146",
+    /// A worker's connection broke before the response was whole.
+    DAEMON_BROKEN = "WSGI0147",
+    /// A process group of another virtual host.
+    GROUP_ELSEWHERE = "WSGI0152",
+    /// `WSGIRestrictProcess` forbids the request's process group.
+    GROUP_FORBIDDEN = "WSGI0149",
+    /// A script that breaks `script-group`.
+    SCRIPT_GROUP = "WSGI0153",
+    /// A script that breaks `script-user`.
+    SCRIPT_USER = "WSGI0162",
+    /// No worker in time.
+    BACKLOG = "WSGI0116",
+    /// A worker's socket cannot be reached.
+    UNREACHABLE = "WSGI0117",
+    /// Process after process refused a request.
+    REFUSED = "WSGI0124",
+    /// The supervisor has no pool for an application group.
+    NO_POOL = "WSGI0370",
+    /// No worker could be started.
+    NOT_STARTED = "WSGI0371",
+    /// A worker's frames cannot be read.
+    MALFORMED = "WSGI0372",
+    /// A socket or a worker that is not ours.
+    IMPOSTOR = "WSGI0373",
+    /// A request for a group that takes none.
+    SERVICE = "WSGI0374",
+    /// A child cannot relay for a reason of its own.
+    DAEMON_INTERNAL = "WSGI0375",
     /// A process group that is not configured.
     NO_GROUP = "WSGI0151",
     /// An embedded request while Python does not run.

@@ -26,29 +26,44 @@ impl<'r> Body<'r> {
         self.failed == Some(ReadError::Refused)
     }
 
+    /// All of the body was handed out.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
+    }
+
     /// See `gateway::Exchange::read`. `is_answered` says that the whole response was handed on before.
     pub(crate) fn read(&mut self, buf: &mut [u8], is_answered: bool) -> Result<usize, ReadError> {
+        self.read_or_fail(buf, is_answered, true).map(|count| count.unwrap_or(0))
+    }
+
+    /// The same without waiting: `None` if nothing has come.
+    pub(crate) fn read_now(&mut self, buf: &mut [u8], is_answered: bool) -> Result<Option<usize>, ReadError> {
+        self.read_or_fail(buf, is_answered, false)
+    }
+
+    fn read_or_fail(&mut self, buf: &mut [u8], is_answered: bool, waits: bool) -> Result<Option<usize>, ReadError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let result = self.read_some(buf, is_answered);
+        let result = self.read_some(buf, is_answered, waits);
         if let Err(error) = &result {
             self.failed = Some(error.clone());
         }
         result
     }
 
-    fn read_some(&mut self, buf: &mut [u8], is_answered: bool) -> Result<usize, ReadError> {
+    fn read_some(&mut self, buf: &mut [u8], is_answered: bool, waits: bool) -> Result<Option<usize>, ReadError> {
         let mut filled = 0;
         while filled < buf.len() && !self.ended {
             match self.first() {
                 Some(bucket) => filled += self.take(bucket, &mut buf[filled..])?,
                 // What has come is handed on before anybody waits for more.
                 None if filled > 0 => break,
-                None => self.fetch(buf.len(), is_answered)?,
+                None if self.fetch(buf.len(), is_answered, waits)? => {}
+                None => return Ok(None),
             }
         }
-        Ok(filled)
+        Ok(Some(filled))
     }
 
     fn first(&self) -> Option<*mut c::apr_bucket> {
@@ -92,7 +107,8 @@ impl<'r> Body<'r> {
         }
     }
 
-    fn fetch(&mut self, wanted: usize, is_answered: bool) -> Result<(), ReadError> {
+    /// Has the filters give what they have; whether it may be looked at, which is always so after waiting.
+    fn fetch(&mut self, wanted: usize, is_answered: bool, waits: bool) -> Result<bool, ReadError> {
         // SAFETY: the request, its connection and its filters live through the handler; the brigade
         // lives in the request's pool, and is empty here (first() found nothing).
         let status = unsafe {
@@ -104,10 +120,14 @@ impl<'r> Body<'r> {
                 (*self.request.as_raw()).input_filters,
                 self.brigade,
                 c::ap_input_mode_t_AP_MODE_READBYTES,
-                c::apr_read_type_e_APR_BLOCK_READ,
+                if waits { c::apr_read_type_e_APR_BLOCK_READ } else { c::apr_read_type_e_APR_NONBLOCK_READ },
                 i64::try_from(wanted).unwrap_or(i64::MAX),
             )
         };
+        // SAFETY: the shim's test is arithmetic on the number.
+        if !waits && unsafe { c::wsgi_shim_is_again(status) } != 0 {
+            return Ok(false);
+        }
         if status != 0 {
             return Err(read_error(status));
         }
@@ -118,7 +138,8 @@ impl<'r> Body<'r> {
             unsafe { c::apr_brigade_cleanup(self.brigade.cast()) };
             return Err(ReadError::Refused);
         }
-        Ok(())
+        // Some filters say so of nothing at all that they have nothing yet.
+        Ok(waits || self.first().is_some())
     }
 }
 

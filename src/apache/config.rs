@@ -17,8 +17,8 @@ use crate::module;
 pub(super) struct ServerSlot {
     /// What the directives said.
     pub(super) written: ServerWritten,
-    /// What post_config found out by it, for the children.
-    pub(super) fact: OnceLock<Box<dyn Any + Send + Sync>>,
+    /// What post_config found out by it, for the children; one of each type.
+    pub(super) facts: [OnceLock<Box<dyn Any + Send + Sync>>; 4],
 }
 
 /// The module's slot of a configuration vector.

@@ -16,6 +16,7 @@ mod host;
 mod httpd;
 mod log;
 mod output;
+mod poll;
 mod pool;
 mod process;
 mod regex;
@@ -35,6 +36,7 @@ pub(crate) use httpd::{
 };
 pub(crate) use log::{Log, log_line, record_pieces};
 pub(crate) use output::Output;
+pub(crate) use poll::{Events, Polled, poll};
 pub(crate) use pool::Pool;
 pub(crate) use process::{library_directory, set_variable};
 pub(crate) use request::{FileKind, Request};

@@ -4,6 +4,8 @@
 
 use std::ffi::{CStr, c_char};
 use std::marker::PhantomData;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use super::bindings as c;
 use super::config;
@@ -372,7 +374,67 @@ impl<'a> Request<'a> {
         unsafe { c::ap_get_limit_req_body(self.raw) }.max(0) as u64
     }
 
+    /// The request has a body, or may have one: only HTTP/2 leaves open whether one comes.
+    pub(crate) fn may_have_body(self) -> bool {
+        match self.headers().get(c"Content-Length") {
+            Some(length) => length != b"0",
+            None => self.headers().get(c"Transfer-Encoding").is_some() || !self.connection().master.is_null(),
+        }
+    }
+
+    /// `Timeout`, as the request's server has it.
+    pub(crate) fn timeout(self) -> Duration {
+        // SAFETY: a request's server outlives it.
+        let timeout = unsafe { (*self.record().server).timeout };
+        Duration::from_micros(timeout.max(0) as u64)
+    }
+
+    // ---- the client's connection ----
+
+    /// The socket of the client's connection, to be watched; a stream of HTTP/2 has none of its own.
+    pub(crate) fn client_socket(self) -> Option<BorrowedFd<'a>> {
+        // SAFETY: the shim reads the live connection. httpd closes its socket only after the handler has
+        // returned, which ends 'a.
+        unsafe {
+            let socket = c::wsgi_shim_socket(self.record().connection);
+            (socket >= 0).then(|| BorrowedFd::borrow_raw(socket))
+        }
+    }
+
+    /// Exchanges the limit of each read and write on the client's socket; the one before, if there is a socket.
+    pub(crate) fn exchange_socket_timeout(self, timeout: Duration) -> Option<Duration> {
+        let timeout = i64::try_from(timeout.as_micros()).unwrap_or(i64::MAX);
+        // SAFETY: the shim sets a field of the live connection's socket, as mod_reqtimeout does.
+        let before = unsafe { c::wsgi_shim_exchange_timeout(self.record().connection, timeout) };
+        u64::try_from(before).ok().map(Duration::from_micros)
+    }
+
+    /// Gives the connection up: nothing more is sent on it, and it is closed after the request.
+    pub(crate) fn abandon(self) {
+        // SAFETY: the connection is live; both fields are the handler's to set (as in `Output::break_off`).
+        unsafe {
+            let connection = self.record().connection;
+            (*connection).keepalive = c::ap_conn_keepalive_e_AP_CONN_CLOSE;
+            c::wsgi_shim_set_aborted(connection);
+        }
+    }
+
     // ---- response ----
+
+    /// Has httpd answer with what it has at `path`, as if a GET had asked for it.
+    ///
+    /// Source: RFC 3875, 6.2.2 (local redirect); mod_cgi does the same.
+    pub(crate) fn redirect_to(self, path: &[u8]) {
+        let path = self.pool().copy(path);
+        // SAFETY: the request is live and its handler gives it up by this call (http_request.h,
+        // ap_internal_redirect_handler). What is left of its body must be gone before its headers are changed:
+        // httpd would take it for the next request.
+        unsafe {
+            c::ap_discard_request_body(self.raw);
+            c::wsgi_shim_become_get(self.raw);
+            c::ap_internal_redirect_handler(path.as_ptr(), self.raw);
+        }
+    }
 
     /// Status of the response.
     pub(crate) fn status(self) -> i32 {

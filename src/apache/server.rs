@@ -50,8 +50,15 @@ impl<'a> Server<'a> {
     pub(crate) fn set_fact<T: Any + Send + Sync>(self, fact: T) {
         // SAFETY: module_config of a live server_rec; our slot was filled by create_server_config.
         let slot = unsafe { config::server_slot(self.record().module_config) };
-        // httpd runs post_config once for each configuration, so the slot is empty.
-        let _ = slot.fact.set(Box::new(fact));
+        // httpd runs post_config once for each configuration, so no type is there twice.
+        let mut fact: Box<dyn Any + Send + Sync> = Box::new(fact);
+        for place in &slot.facts {
+            match place.set(fact) {
+                Ok(()) => return,
+                Err(back) => fact = back,
+            }
+        }
+        debug_assert!(false, "more facts than places");
     }
 
     /// The pool of httpd's process, which outlives configurations. Parent process only.
@@ -74,10 +81,11 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// What [`Server::set_fact`] kept.
+    /// What [`Server::set_fact`] kept of this type.
     pub(crate) fn fact<T: Any + Send + Sync>(self) -> Option<&'a T> {
-        // SAFETY: module_config of a live server_rec; our slot was filled by create_server_config.
-        unsafe { config::server_slot(self.record().module_config) }.fact.get()?.downcast_ref()
+        // SAFETY: as for `settings`.
+        let facts = unsafe { &config::server_slot(self.record().module_config).facts };
+        facts.iter().find_map(|fact| fact.get()?.downcast_ref())
     }
 
     /// This server and all that follow it in httpd's list: from the main server on, every virtual host.
@@ -87,6 +95,11 @@ impl<'a> Server<'a> {
             // SAFETY: the list of servers belongs to one configuration (httpd.h, server_rec::next).
             (!next.is_null()).then(|| unsafe { Server::from_raw(next) })
         })
+    }
+
+    /// Whether both are one server.
+    pub(crate) fn is_same(self, other: Server<'_>) -> bool {
+        std::ptr::eq(self.raw, other.raw)
     }
 
     /// `ServerName`, if one was given.

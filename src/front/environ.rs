@@ -7,12 +7,12 @@
 use std::cell::RefCell;
 use std::sync::OnceLock;
 
-use gateway::Key;
 use gateway::environ::{Variable, collapse_slashes, header_variable, is_hidden, is_https};
+use gateway::{Key, Level};
 use wire::{Facts, RequestWriter, flags};
 
 use super::target::Target;
-use crate::apache::{Request, banner};
+use crate::apache::{Log, Request, banner};
 use crate::config::HeadMapping;
 
 thread_local! {
@@ -42,13 +42,13 @@ impl Drop for Head {
     }
 }
 
-/// Writes the head of a request.
+/// Writes the head of a request; `is_body_here` says that the whole body follows it at once.
 ///
 /// # Errors
 /// `wire::Error` if the request does not fit: its environment is over 16 MiB.
-pub(super) fn write_head(request: Request<'_>, target: &Target<'_>) -> Result<Head, wire::Error> {
+pub(super) fn write_head(request: Request<'_>, target: &Target<'_>, is_body_here: bool) -> Result<Head, wire::Error> {
     let mut head = Head(BUFFER.with(RefCell::take));
-    let mut writer = RequestWriter::begin(&mut head.0, facts(request, target));
+    let mut writer = RequestWriter::begin(&mut head.0, facts(request, target, is_body_here));
     let is_https = write_environment(&mut writer, request);
     write_headers(&mut writer, request, target);
     write_request(&mut writer, request, target);
@@ -62,14 +62,25 @@ pub(super) fn write_head(request: Request<'_>, target: &Target<'_>) -> Result<He
     Ok(head)
 }
 
-fn facts(request: Request<'_>, target: &Target<'_>) -> Facts {
+fn facts(request: Request<'_>, target: &Target<'_>, is_body_here: bool) -> Facts {
     let mut bits = 0;
     let mut set = |on: bool, bit: u32| bits |= if on { bit } else { 0 };
     set(target.settings.script_reloading(), flags::RELOADING);
     set(request.is_head(), flags::HEAD);
     set(target.has_open_group, flags::OPEN_GROUP);
     set(target.settings.ignore_activity(), flags::IGNORE_ACTIVITY);
-    Facts { script_mtime_us: request.file_mtime_us(), request_start_us: request.time_us(), flags: bits }
+    set(request.may_have_body(), flags::BODY);
+    set(is_body_here, flags::BODY_FOLLOWS);
+    let mut facts =
+        Facts { script_mtime_us: request.file_mtime_us(), request_start_us: request.time_us(), flags: bits };
+    facts.set_log_level(log_level(request));
+    facts
+}
+
+/// The least severe level that the request's log takes.
+fn log_level(request: Request<'_>) -> Level {
+    let levels = [Level::Debug, Level::Info, Level::Notice, Level::Warning, Level::Error];
+    levels.into_iter().find(|level| request.is_logged(*level)).unwrap_or(Level::Critical)
 }
 
 /// `SetEnv`, `RewriteRule [E=]`, mod_ssl's variables and the like; gives whether `HTTPS` said yes.

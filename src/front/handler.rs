@@ -1,11 +1,12 @@
 //! The content handler: what is refused before Python is asked, and by which door the rest goes.
 
+use super::daemon::{self, Group, NoGroup, Roster};
 use super::target::{Target, alias, resolve};
 use super::translate::{FORCED_TYPE, SCRIPT_HANDLER};
 use super::{embedded, environ};
 use crate::apache::{Answer, FileKind, Request, Server, log_line};
 use crate::codes;
-use crate::config::Settled;
+use crate::config::{NoDaemon, Settled};
 
 /// A content type that selects the handler, for configurations that use `AddType`.
 const SCRIPT_TYPE: &[u8] = b"application/x-httpd-wsgi";
@@ -19,9 +20,10 @@ pub(crate) fn handle(request: Request<'_>) -> Answer {
         return Answer::Status(status);
     }
     let target = resolve(request);
-    if let Err(status) = check_body(request, &target.settings).and_then(|()| check_group(request, &target)) {
-        return Answer::Status(status);
-    }
+    let door = match check_body(request, &target.settings).and_then(|()| find_door(request, &target)) {
+        Ok(door) => door,
+        Err(status) => return Answer::Status(status),
+    };
     log_line!(
         request,
         Debug,
@@ -31,13 +33,24 @@ pub(crate) fn handle(request: Request<'_>) -> Answer {
         request.filename().escape_ascii(),
         target.application_group.escape_ascii()
     );
-    match environ::write_head(request, &target) {
-        Ok(head) => embedded::serve(request, &target, &head),
-        Err(err) => {
-            log_line!(request, Error, codes::HEAD_TOO_LARGE; "cannot pass the request on: {err}; answering 500");
-            Answer::Status(500)
+    let answer = match door {
+        Door::Embedded => {
+            environ::write_head(request, &target, false).map(|head| embedded::serve(request, &target, &head))
         }
-    }
+        Door::Daemon(group) => daemon::serve(request, &target, group),
+    };
+    answer.unwrap_or_else(|err| {
+        log_line!(request, Error, codes::HEAD_TOO_LARGE; "cannot pass the request on: {err}; answering 500");
+        Answer::Status(500)
+    })
+}
+
+/// Where applications run.
+enum Door<'a> {
+    /// In this child.
+    Embedded,
+    /// In the workers of a group.
+    Daemon(&'a Group),
 }
 
 fn is_ours(request: Request<'_>) -> bool {
@@ -103,17 +116,45 @@ fn check_body(request: Request<'_>, settings: &Settled<'_>) -> Result<(), u16> {
     Ok(())
 }
 
-fn check_group(request: Request<'_>, target: &Target<'_>) -> Result<(), u16> {
-    if !target.process_group.is_empty() {
-        let name = target.process_group.escape_ascii();
-        log_line!(request, Error, codes::NO_GROUP; "No WSGI daemon process called '{name}' has been configured: this version runs embedded applications only (process-group=%{{GLOBAL}}, or none); answering 500");
+fn find_door<'a>(request: Request<'a>, target: &Target<'_>) -> Result<Door<'a>, u16> {
+    let main = Server::main();
+    let name = target.process_group.escape_ascii();
+    if !target.settings.may_use(&target.process_group) {
+        log_line!(request, Error, codes::GROUP_FORBIDDEN; "Daemon process called '{name}' is not in the allowed groups (WSGIRestrictProcess) here; answering 500");
         return Err(500);
     }
-    let is_restricted = Server::main()
-        .is_some_and(|main| Settled::of(main.settings(), request.directory_settings()).restrict_embedded());
+    if !target.process_group.is_empty() {
+        return find_group(request, &target.process_group).map(Door::Daemon);
+    }
+    let is_restricted =
+        main.is_some_and(|main| Settled::of(main.settings(), request.directory_settings()).restrict_embedded());
     if is_restricted {
         log_line!(request, Error, codes::EMBEDDED_OFF; "Embedded mode of mod_wsgi disabled by WSGIRestrictEmbedded; answering 500");
         return Err(500);
     }
-    Ok(())
+    Ok(Door::Embedded)
+}
+
+fn find_group<'a>(request: Request<'a>, group: &[u8]) -> Result<&'a Group, u16> {
+    let roster = Server::main().and_then(|main| main.fact::<Roster>());
+    let name = group.escape_ascii();
+    let why = match roster.map(|roster| roster.find(group, request.server())) {
+        Some(Ok(group)) => return Ok(group),
+        Some(Err(why)) => why,
+        None => NoGroup::Undefined(NoDaemon::Missing),
+    };
+    match why {
+        NoGroup::Undefined(NoDaemon::Missing) => {
+            log_line!(request, Error, codes::NO_GROUP; "No WSGI daemon process called '{name}' has been configured; answering 500");
+            Err(500)
+        }
+        NoGroup::Undefined(_) => {
+            log_line!(request, Error, codes::GROUP_ELSEWHERE; "The WSGI daemon process '{name}' belongs to another virtual host and is not accessible here; answering 500");
+            Err(500)
+        }
+        NoGroup::Unusable => {
+            log_line!(request, Error, codes::GROUP_UNUSABLE; "process group '{name}' cannot run, for the reason in the error log from when httpd started; answering 503");
+            Err(503)
+        }
+    }
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::check::prefix;
 use super::daemon::{self, Roster};
-use super::facts::Facts;
 use super::python::{self, Embedding};
 use super::remarks;
 use crate::apache::{Answer, Pool, Server, announce, is_preliminary_pass, log_line};
@@ -23,12 +22,12 @@ pub(crate) fn post_config(pool: Pool<'_>, server: Server<'_>) -> Answer {
     }
     announce(pool, concat!("mod_wsgi_rs/", env!("CARGO_PKG_VERSION")));
     remarks::log_lines(server);
-    let embedding = embedding(pool, server);
-    let roster = match prefix(pool, server) {
-        Some(prefix) => Roster::establish(server, &prefix),
-        None => Roster::default(),
-    };
-    server.set_fact(Facts { embedding, roster });
+    if let Some(embedding) = embedding(pool, server) {
+        server.set_fact(embedding);
+    }
+    if let Some(prefix) = prefix(pool, server) {
+        server.set_fact(Roster::establish(server, &prefix));
+    }
     Answer::Ok
 }
 

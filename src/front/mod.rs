@@ -2,11 +2,12 @@
 
 pub(crate) mod check;
 mod daemon;
+mod delivery;
 pub(crate) mod embedded;
 mod environ;
-mod facts;
 pub(crate) mod handler;
 mod installation;
+mod journal;
 pub(crate) mod lifecycle;
 mod names;
 mod python;

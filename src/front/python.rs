@@ -4,7 +4,6 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::OnceLock;
 
-use super::facts::Facts;
 use super::installation::{Home, Installation};
 use super::remarks;
 use super::settings_block::{Process, settings_block};
@@ -74,7 +73,7 @@ pub(super) fn running_host() -> Option<Host> {
 }
 
 fn embedding(server: Server<'_>) -> Option<&Embedding> {
-    Facts::of(server)?.embedding.as_ref()
+    server.fact()
 }
 
 fn start() -> Result<Host, String> {

@@ -22,6 +22,25 @@ pub(super) fn set_head(request: Request<'_>, head: &[u8]) -> Result<(), WriteErr
     Ok(())
 }
 
+/// Headers of an application's error response that stay when httpd's document takes the place of its body:
+/// without them the answer would mean something else.
+const KEPT_IN_ERRORS: [&[u8]; 4] = [b"WWW-Authenticate", b"Retry-After", b"Set-Cookie", b"Allow"];
+
+/// Keeps of a head what stays with httpd's own error document.
+///
+/// # Errors
+/// `Failed` if the head is malformed.
+pub(super) fn set_error_headers(request: Request<'_>, head: &ResponseHead<'_>) -> Result<(), WriteError> {
+    for header in head.headers() {
+        let (name, value) = header.map_err(|err| WriteError::Failed(format!("malformed response head: {err}")))?;
+        if KEPT_IN_ERRORS.iter().any(|kept| name.to_bytes().eq_ignore_ascii_case(kept)) {
+            let [name, value] = [name, value].map(|text| request.pool().copy(text.to_bytes()));
+            request.error_headers().add_kept(name, value);
+        }
+    }
+    Ok(())
+}
+
 fn set_status(request: Request<'_>, head: &ResponseHead<'_>) {
     let reason = head.reason().to_bytes();
     let line = if reason.is_empty() || (head.code() == 200 && reason == b"OK") {

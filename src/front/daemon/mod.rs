@@ -1,16 +1,38 @@
-//! Daemon mode, httpd's side (docs/daemon.md).
+//! Daemon mode, httpd's side. docs/daemon.md has the whole, docs/request.md the walk of a request.
 //!
-//! Parent: `roster` makes groups ready (`prepared`, `identities`) and has `overseer` hand them to the supervisor.
+//! In the parent, `roster` makes the groups of a configuration ready (`prepared`, `identities`), and `overseer` hands
+//! them to the supervisor. In the children, `door` takes a request, `dispatch` finds it a worker (`pool`, `seats`), and
+//! `relay` carries what worker and client say to each other, as `conversation` decides.
 
+mod client;
+mod connection;
+mod conversation;
+mod dispatch;
+mod door;
+mod failure;
+mod flushing;
 mod group;
+mod httpd_client;
 mod identities;
+mod outbox;
 mod overseer;
+mod owner;
+mod patience;
+mod pool;
 mod prepared;
+mod relay;
 mod roster;
+#[cfg(test)]
+mod scratch;
+mod seats;
+#[cfg(test)]
+mod tests;
+mod watch;
 
+pub(super) use door::serve;
+pub(crate) use group::Group;
 pub(crate) use roster::{NoGroup, Roster};
 
-use super::facts::Facts;
 use crate::apache::Server;
 
 /// A child of httpd's has started.
@@ -25,7 +47,7 @@ pub(super) fn monitor(server: Server<'_>) {
 
 /// Tells a new supervisor the configuration in force. Parent process only.
 fn hand_over_again(server: Server<'_>) {
-    if let Some(facts) = Facts::of(server) {
-        facts.roster.hand_over_again(server);
+    if let Some(roster) = server.fact::<Roster>() {
+        roster.hand_over_again(server);
     }
 }

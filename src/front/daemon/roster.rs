@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use wire::control::{Begin, Text};
 
-use super::group::Group;
+use super::group::{Group, Terms};
 use super::identities::{self, Identity};
 use super::overseer::{self, GroupHandover, Handover};
+use super::owner::ScriptOwner;
 use super::prepared::{Common, prepare};
 use crate::apache::{Httpd, Server, SystemAccounts, children_ids, host_file, library_directory, log_line};
 use crate::codes;
@@ -165,7 +166,8 @@ fn is_root_needless(begin: &Begin, group: &wire::control::Group) -> bool {
 fn child_side(server: Server<'_>, begin: &Begin, daemon: &Daemon, ready: &Ready) -> Group {
     let is_root_kept = !begin.is_root_needless && SystemAccounts.is_root();
     let or_timeout = |timeout: Duration| if timeout.is_zero() { server.timeout() } else { timeout };
-    Group {
+    let bytes = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    Group::new(Terms {
         name: daemon.name.to_vec(),
         id: ready.identity.id,
         secret: ready.identity.secret,
@@ -173,9 +175,19 @@ fn child_side(server: Server<'_>, begin: &Begin, daemon: &Daemon, ready: &Ready)
         socket_directory: PathBuf::from(OsStr::from_bytes(&begin.socket_directory)),
         scoreboard: Arc::clone(&ready.identity.scoreboard),
         supervisor_uid: if is_root_kept { 0 } else { begin.httpd_uid },
-        is_service: daemon.is_service(),
-        processes: daemon.processes(),
         connect_timeout: daemon.connect_timeout,
         socket_timeout: or_timeout(daemon.socket_timeout),
-    }
+        response_socket_timeout: daemon.response_timeout(),
+        header_buffer_size: bytes(daemon.header_buffer),
+        response_buffer_size: bytes(daemon.response_buffer),
+        response_flush_delay: daemon.response_flush_delay,
+        is_service: daemon.is_service(),
+        processes: daemon.processes(),
+        script_owner: script_owner(daemon),
+    })
+}
+
+fn script_owner(daemon: &Daemon) -> Option<ScriptOwner> {
+    let user = daemon.script_uid.map(ScriptOwner::User);
+    user.or_else(|| daemon.script_gid.map(ScriptOwner::Group))
 }

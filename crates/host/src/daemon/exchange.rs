@@ -80,10 +80,11 @@ impl<'c> ConnectionExchange<'c> {
 
     /// Sends a piece from where it lies.
     fn send_piece(&mut self, piece: &[u8], flow: Flow) -> Result<(), WriteError> {
-        let (last, before) = piece.chunks(PIECE_LIMIT).collect::<Vec<_>>().split_last().map_or(
-            (&[][..], Vec::new()),
-            |(last, before)| (*last, before.to_vec()),
-        );
+        let (last, before) = piece
+            .chunks(PIECE_LIMIT)
+            .collect::<Vec<_>>()
+            .split_last()
+            .map_or((&[][..], Vec::new()), |(last, before)| (*last, before.to_vec()));
         for part in before {
             self.send(&[&piece_header(Flow::More, part.len()), part])?;
         }

@@ -198,7 +198,8 @@ fn run(
     order: &Order<'_>,
     arrival: Option<Arrival>,
 ) -> Answer {
-    let wanted = Wanted { path: order.script, callable: order.callable, resource: Some(order.file), facts: facts(head) };
+    let wanted =
+        Wanted { path: order.script, callable: order.callable, resource: Some(order.file), facts: facts(head) };
     // First of all: what a script prints while it is loaded belongs to this request.
     let errors = match py.call(&py.interpreter().support.errors, [request]) {
         Ok(errors) => errors,

@@ -63,6 +63,19 @@ impl Inbox {
         self.start == self.end
     }
 
+    /// Whether [`Inbox::next_frame`] would give a frame, or an error.
+    pub fn has_frame(&self) -> bool {
+        match self.length() {
+            Ok(length) => length.is_some_and(|length| length <= self.end - self.start),
+            Err(_) => true,
+        }
+    }
+
+    /// Whether nothing is there beyond the next frame, as far as it has come.
+    pub fn is_single(&self) -> bool {
+        self.length().ok().flatten().is_none_or(|length| length >= self.end - self.start)
+    }
+
     /// The next frame, if it is there whole.
     ///
     /// # Errors

@@ -1,0 +1,124 @@
+//! A connection to a worker: making it, and moving bytes without waiting.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, getsockopt, recv, send, sendmsg, socket,
+};
+use wire::{Inbox, Secret, Welcome};
+
+/// A connection to the process of one seat.
+#[derive(Debug)]
+pub(super) struct Connection {
+    socket: OwnedFd,
+    pub(super) inbox: Inbox,
+    /// Who answered; none before the first answer.
+    pub(super) welcome: Option<Welcome>,
+    /// How many requests were sent on it.
+    pub(super) requests: u32,
+}
+
+/// Why no connection could be made.
+#[derive(Debug)]
+pub(super) enum ConnectError {
+    /// The backlog is full.
+    Busy,
+    /// Nobody listens: the supervisor is being started again.
+    Absent(io::Error),
+    /// Another reason, which waiting does not mend.
+    Failed(io::Error),
+    /// The socket was made by this user, who is not the supervisor's.
+    Foreign(u32),
+}
+
+/// Connects without waiting to a socket that the user `owner` must have made.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub(super) fn connect_to(path: &Path, kind: SockType, owner: u32) -> Result<OwnedFd, ConnectError> {
+    let failed = |errno: Errno| ConnectError::Failed(errno.into());
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, kind, flags, None).map_err(failed)?;
+    let address = UnixAddr::new(path).map_err(failed)?;
+    loop {
+        match connect(socket.as_raw_fd(), &address) {
+            Ok(()) => break,
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return Err(ConnectError::Busy),
+            Err(errno @ (Errno::ENOENT | Errno::ECONNREFUSED)) => return Err(ConnectError::Absent(errno.into())),
+            Err(errno) => return Err(failed(errno)),
+        }
+    }
+    // Who called listen(2), unix(7).
+    match getsockopt(&socket, PeerCredentials).map_err(failed)?.uid() {
+        uid if uid == owner => Ok(socket),
+        uid => Err(ConnectError::Foreign(uid)),
+    }
+}
+
+/// Compares without telling by its time where two secrets differ.
+pub(super) fn is_equal(one: &Secret, other: &Secret) -> bool {
+    let difference = one.iter().zip(other).fold(0, |sum, (a, b)| sum | (a ^ b));
+    std::hint::black_box(difference) == 0
+}
+
+impl Connection {
+    pub(super) fn over(socket: OwnedFd) -> Connection {
+        Connection { socket, inbox: Inbox::default(), welcome: None, requests: 0 }
+    }
+
+    /// Which of the seat's processes answered on it.
+    pub(super) fn incarnation(&self) -> Option<u32> {
+        self.welcome.map(|welcome| welcome.incarnation)
+    }
+
+    /// Sends what goes without waiting; the number of bytes, `None` if none does.
+    ///
+    /// # Errors
+    /// Those of sendmsg(2).
+    pub(super) fn send_parts(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        without_waiting(|| sendmsg::<()>(self.socket.as_raw_fd(), parts, &[], flags, None))
+    }
+
+    /// The same for one run of bytes.
+    ///
+    /// # Errors
+    /// Those of send(2).
+    pub(super) fn send(&self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        without_waiting(|| send(self.socket.as_raw_fd(), bytes, flags))
+    }
+
+    /// Receives what has come into the inbox; the number of bytes, 0 at the end, `None` if nothing has.
+    ///
+    /// # Errors
+    /// Those of recv(2).
+    pub(super) fn receive(&mut self) -> io::Result<Option<usize>> {
+        let room = self.inbox.room();
+        let count = without_waiting(|| recv(self.socket.as_raw_fd(), room, MsgFlags::MSG_DONTWAIT))?;
+        self.inbox.received(count.unwrap_or(0));
+        Ok(count)
+    }
+}
+
+fn without_waiting(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<Option<usize>> {
+    loop {
+        match call() {
+            Ok(count) => return Ok(Some(count)),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

@@ -1,0 +1,29 @@
+//! The error log of one request, as the Python half uses it; the same through both doors.
+
+use gateway::{Level, RequestLog};
+
+use crate::apache::{Log, Request, record_pieces};
+
+/// The lines of one request, with the script that they are about.
+pub(super) struct Journal<'r>(pub(super) Request<'r>);
+
+impl RequestLog for Journal<'_> {
+    fn is_logged(&self, level: Level) -> bool {
+        self.0.is_logged(level)
+    }
+
+    fn log(&self, level: Level, line: &[u8]) {
+        if !self.is_logged(level) {
+            return;
+        }
+        let script = self.0.filename();
+        for piece in record_pieces(line) {
+            let mut text = Vec::with_capacity(script.len() + piece.len() + 10);
+            text.extend_from_slice(b"[script ");
+            text.extend_from_slice(script);
+            text.extend_from_slice(b"] ");
+            text.extend_from_slice(piece);
+            self.0.write(level, &text);
+        }
+    }
+}
