@@ -4,7 +4,8 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use gateway::Level;
-use wire::control::{Group, Own, Preload, Text};
+use wire::SeatState;
+use wire::control::Group;
 
 use crate::backoff::Backoff;
 use crate::codes;
@@ -16,6 +17,9 @@ use crate::seat::Seat;
 use crate::terms::{Terms, Title};
 use crate::words::{Show, When};
 use crate::worker::{Stage, Worker};
+
+/// Processes that end, or find their script changed, before this age are something that could go on without pause.
+const YOUNG: Duration = Duration::from_secs(1);
 
 /// httpd's parent does not wait much longer for its own end.
 const LONGEST_STOP: Duration = Duration::from_secs(5);
@@ -56,11 +60,9 @@ impl Pool {
         let mut generation = 0;
         for number in first..first + count {
             let seat = Seat::new(number, terms.seat_socket(number)?);
-            seat.vacate(&terms.board);
-            generation =
-                terms.board.map().seat(number).map_or(generation, |seat| {
-                    generation.max(seat.generation.load(std::sync::atomic::Ordering::Relaxed))
-                });
+            seat.vacate(&terms.board, SeatState::Empty);
+            // Counts on from what a predecessor wrote.
+            generation = generation.max(seat.generation(&terms.board));
             seats.push(seat);
         }
         Ok(Pool {
@@ -136,17 +138,7 @@ impl Pool {
         let Terms { group, board, site, .. } = &self.terms;
         seat.retry_at = None;
         let incarnation = seat.announce(board, self.generation);
-        let name = self.title.name.as_ref();
-        let own = Own {
-            seat: seat.number(),
-            incarnation,
-            generation: self.generation,
-            pool_group: name.cloned(),
-            preload: preload(group, name),
-            secret: group.secret,
-            reply: group.reply,
-            peer_uid: site.httpd_uid,
-        };
+        let own = self.terms.own(&self.title, seat.number(), incarnation, self.generation);
         // The process before may have changed that; one that cannot be changed back only makes this one wait.
         let _ = set_nonblocking(seat.share());
         let (listener, scoreboard) = (seat.share().as_fd(), board.as_fd());
@@ -185,31 +177,37 @@ impl Pool {
         let Some(seat) = self.seats.get_mut(index) else { return Duration::ZERO };
         let wait = seat.backoff.fail(now);
         seat.retry_at = Some(now + wait);
-        seat.vacate(&self.terms.board);
+        // Where another process follows at once, children wait for it, as does what is in the backlog.
+        let is_soon = wait.is_zero() && self.hold_until.is_none();
+        seat.vacate(&self.terms.board, if is_soon { SeatState::Starting } else { SeatState::Failed });
         wait
     }
 
     /// The process of a seat has ended as it should; another one has its work, or will be started at once.
     pub(crate) fn vacate(&mut self, index: usize) {
         if let Some(seat) = self.seats.get_mut(index) {
-            seat.vacate(&self.terms.board);
+            seat.vacate(&self.terms.board, SeatState::Empty);
         }
     }
 
-    /// A process ends by itself. If it is a young one, the next has to wait like after a failure.
+    /// A process of this age ends by itself. If it is a young one, the next has to wait like after a failure.
     pub(crate) fn lose(&mut self, age: Duration, now: Instant) {
-        if age < Duration::from_secs(10) {
+        if age < YOUNG {
             self.hold_until = Some(now + self.hold.fail(now));
         }
     }
 
-    /// All processes are to be replaced by new ones.
-    pub(crate) fn reload(&mut self) {
+    /// All processes are to be replaced by new ones, since one of this age has found its script changed. A script that
+    /// changes itself when it is loaded must not start processes without pause.
+    pub(crate) fn reload(&mut self, age: Duration, now: Instant) {
+        if age < YOUNG {
+            self.hold_until = Some(now + (YOUNG - age));
+        }
         self.generation = self.generation.wrapping_add(1).max(1);
         for seat in &mut self.seats {
             seat.backoff.forget();
             if seat.retry_at.take().is_some() {
-                seat.vacate(&self.terms.board);
+                seat.vacate(&self.terms.board, SeatState::Empty);
             }
         }
     }
@@ -251,7 +249,7 @@ impl Pool {
                         worker.drain(reason, limit, now);
                     }
                 }
-                None if seat.retry_at.take().is_some() => seat.vacate(&self.terms.board),
+                None if seat.retry_at.take().is_some() => seat.vacate(&self.terms.board, SeatState::Empty),
                 None => {}
             }
         }
@@ -294,10 +292,4 @@ impl Pool {
         let hold = self.hold_until;
         self.seats.iter().filter_map(|seat| seat.deadline(hold)).chain(hold).min()
     }
-}
-
-/// Scripts that a pool's workers load: those of its own application group.
-fn preload(group: &Group, name: Option<&Text>) -> Vec<Preload> {
-    let own = group.preload.iter().filter(|preload| Some(&preload.application_group) == name);
-    own.cloned().collect()
 }

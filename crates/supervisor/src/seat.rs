@@ -73,6 +73,8 @@ pub(crate) struct Seat {
     socket: NamedSocket,
     /// Processes have had the socket.
     is_shared: bool,
+    /// There could be no new socket.
+    is_stuck: bool,
     pub(crate) worker: Option<Worker>,
     pub(crate) backoff: Backoff,
     /// Its process has failed, and the next is to be started then.
@@ -81,7 +83,15 @@ pub(crate) struct Seat {
 
 impl Seat {
     pub(crate) fn new(number: u32, socket: NamedSocket) -> Seat {
-        Seat { number, socket, is_shared: false, worker: None, backoff: Backoff::default(), retry_at: None }
+        Seat {
+            number,
+            socket,
+            is_shared: false,
+            is_stuck: false,
+            worker: None,
+            backoff: Backoff::default(),
+            retry_at: None,
+        }
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -102,15 +112,23 @@ impl Seat {
     /// Gives a seat that has lost its process a new socket; what waited for the old one is refused.
     ///
     /// # Errors
-    /// That of the new socket; then the seat keeps the old one.
+    /// That of the new socket, told once; then the seat keeps the old one until there can be a new one.
     pub(crate) fn renew(
         &mut self,
         make: impl FnOnce(u32) -> Result<NamedSocket, SocketError>,
     ) -> Result<(), SocketError> {
-        if self.worker.is_none() && self.is_shared {
-            std::mem::replace(&mut self.socket, make(self.number)?).end();
-            self.is_shared = false;
+        if self.worker.is_some() || !self.is_shared {
+            return Ok(());
         }
+        match make(self.number) {
+            Ok(socket) => std::mem::replace(&mut self.socket, socket).end(),
+            Err(_) if self.is_stuck => return Ok(()),
+            Err(error) => {
+                self.is_stuck = true;
+                return Err(error);
+            }
+        }
+        (self.is_shared, self.is_stuck) = (false, false);
         Ok(())
     }
 
@@ -167,10 +185,15 @@ impl Seat {
     }
 
     /// Writes down that there is no process. What still comes to the socket is refused from the loop.
-    pub(crate) fn vacate(&self, board: &Board) {
+    pub(crate) fn vacate(&self, board: &Board, state: SeatState) {
         if let Some(seat) = board.map.seat(self.number) {
-            vacate(seat, if self.retry_at.is_some() { SeatState::Failed } else { SeatState::Empty });
+            vacate(seat, state);
         }
+    }
+
+    /// The generation that was last written down.
+    pub(crate) fn generation(&self, board: &Board) -> u32 {
+        board.map.seat(self.number).map_or(0, |seat| seat.generation.load(Relaxed))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use wire::control::{Group, Text, seat_socket};
+use wire::control::{Group, Own, Preload, Text, seat_socket};
 
 use crate::directory::Directory;
 use crate::launch::Site;
@@ -33,11 +33,32 @@ impl Terms {
         }
     }
 
+    /// What is one process's own.
+    pub(crate) fn own(&self, title: &Title, seat: u32, incarnation: u32, generation: u32) -> Own {
+        let name = title.name.as_ref();
+        Own {
+            seat,
+            incarnation,
+            generation,
+            pool_group: name.cloned(),
+            preload: preload(&self.group, name),
+            secret: self.group.secret,
+            reply: self.group.reply,
+            peer_uid: self.site.httpd_uid,
+        }
+    }
+
     /// Makes the socket of a seat.
     pub(crate) fn seat_socket(&self, number: u32) -> Result<NamedSocket, SocketError> {
         let path = self.directory.path().join(seat_socket(self.group.id, number));
         NamedSocket::listen(path, self.socket(true))
     }
+}
+
+/// Scripts that a pool's workers load: those of its own application group.
+fn preload(group: &Group, name: Option<&Text>) -> Vec<Preload> {
+    let own = group.preload.iter().filter(|preload| Some(&preload.application_group) == name);
+    own.cloned().collect()
 }
 
 /// Whose pool it is.

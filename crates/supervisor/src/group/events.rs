@@ -59,8 +59,7 @@ impl GroupState {
                         Show(&reload.script)
                     ));
                     let age = now.duration_since(worker.started());
-                    found.reload();
-                    found.lose(age, now);
+                    found.reload(age, now);
                 }
             }
             Event::Message(FromWorker::Stopping(stopping)) => {
@@ -144,10 +143,11 @@ impl GroupState {
         let generation = pool.generation();
         let Some(worker) = pool.seats.get_mut(index).and_then(|seat| seat.worker.take()) else { return };
         let is_service = pool.group().threads == 0;
+        // A script that ran for so long has done its work: it is run again at once.
         let is_long = now.duration_since(worker.started()).as_secs() >= 10;
         // Its place is another's by now, or will be filled from what the pool lacks.
         let is_replaced = worker.is_leaving() || worker.generation() != generation;
-        let is_done = is_service && is_long && ending == Ending::Exit(0);
+        let is_done = is_service && is_long;
         let wait = if is_replaced || is_done { None } else { Some(pool.fail(index, now)) };
         if wait.is_none() {
             pool.vacate(index);

@@ -168,7 +168,6 @@ fn run(
     limit(tell, Step::CpuLimit, Resource::RLIMIT_CPU, plan.cpu);
     limit(tell, Step::MemoryLimit, Resource::RLIMIT_DATA, plan.memory);
     limit(tell, Step::VirtualMemoryLimit, Resource::RLIMIT_AS, plan.virtual_memory);
-    limit(tell, Step::DescriptorLimit, Resource::RLIMIT_NOFILE, plan.descriptors);
     if let Some(root) = &plan.chroot {
         must(Step::Chroot, chroot(root.as_c_str()))?;
         must(Step::Chroot, chdir(c"/"))?;
@@ -181,6 +180,8 @@ fn run(
         umask(Mode::from_bits_truncate(mask));
     }
     let tell = place(&plan.places, tell, spare)?;
+    // Only now: with many groups the numbers of our descriptors are above what a worker may have.
+    limit(tell, Step::DescriptorLimit, Resource::RLIMIT_NOFILE, plan.descriptors);
     let error = exec(&plan.program, arguments, environment);
     write(tell, Failure { step: Step::Exec, errno: error as i32 });
     // SAFETY: as in `start`; the failure has been told already, on a descriptor that `start` does not know.
