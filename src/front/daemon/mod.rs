@@ -14,6 +14,7 @@ mod outbox;
 mod owner;
 mod patience;
 mod pool;
+mod presence;
 mod relay;
 #[cfg(test)]
 mod scratch;
@@ -23,5 +24,9 @@ mod tests;
 mod watch;
 
 pub(super) use door::serve;
-pub(crate) use group::{Group, Member, NoGroup, Roster, Terms};
-pub(crate) use owner::ScriptOwner;
+pub(crate) use group::{Group, NoGroup, Roster};
+#[allow(unused_imports, reason = "for whoever reads the configuration in httpd's parent")]
+pub(crate) use {
+    group::{Member, Terms},
+    owner::ScriptOwner,
+};
