@@ -97,11 +97,6 @@ impl<'a> Server<'a> {
         })
     }
 
-    /// Whether both are one server.
-    pub(crate) fn is_same(self, other: Server<'_>) -> bool {
-        std::ptr::eq(self.raw, other.raw)
-    }
-
     /// `ServerName`, if one was given.
     pub(crate) fn name(self) -> Option<&'a [u8]> {
         // SAFETY: a string of the configuration's pool, or null.

@@ -37,7 +37,7 @@ pub(super) enum End {
 /// # Errors
 /// See [`Failure`].
 pub(super) fn deliver(group: &Group, client: &mut dyn Client, order: Order<'_>) -> Result<End, Failure> {
-    let presence = group.presence()?;
+    let presence = group.presence();
     let mut search = Search {
         group,
         presence,

@@ -3,19 +3,14 @@
 //! The terms come from the configuration and are forked into the children with it. What a child learns and
 //! keeps (pools, connections) is its own and begins empty.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use wire::control::Pool;
-use wire::{Scoreboard, Seat, Secret};
+use wire::{Scoreboard, Secret};
 
-use super::connection::Connection;
-use super::failure::Failure;
 use super::owner::ScriptOwner;
-use super::seats::View;
+use super::presence::Presence;
 
 /// What the configuration and httpd's parent say of a group.
 #[derive(Debug)]
@@ -59,7 +54,7 @@ pub(crate) struct Terms {
 pub(crate) struct Group {
     pub(crate) terms: Terms,
     /// Made by the first request of a child; the parent makes none.
-    presence: OnceLock<Result<Presence, String>>,
+    presence: OnceLock<Presence>,
 }
 
 impl Group {
@@ -68,144 +63,7 @@ impl Group {
     }
 
     /// This child's side of the group.
-    ///
-    /// # Errors
-    /// `Internal` if the scoreboard cannot be mapped.
-    pub(super) fn presence(&self) -> Result<&Presence, Failure> {
-        let presence = self.presence.get_or_init(|| Presence::new(&self.terms).map_err(|err| err.to_string()));
-        presence.as_ref().map_err(|err| Failure::Internal(format!("cannot map the group's scoreboard: {err}")))
-    }
-}
-
-/// Most idle connections that a child keeps to one worker.
-const IDLE_LIMIT: usize = 32;
-
-/// What a child has to do with one seat.
-#[derive(Debug, Default)]
-struct Place {
-    /// The last one that was used is used next, so that those too many grow old.
-    idle: Mutex<Vec<Connection>>,
-    in_flight: AtomicU32,
-}
-
-/// A child's pools and connections of one group. No lock is held while anything waits.
-#[derive(Debug)]
-pub(super) struct Presence {
-    /// The child. Connections are not inherited: a process that was forked from it has none.
-    process: u32,
-    scoreboard: Arc<Scoreboard>,
-    pools: RwLock<HashMap<Vec<u8>, Pool>>,
-    places: Box<[Place]>,
-    turn: AtomicU32,
-}
-
-impl Presence {
-    fn new(terms: &Terms) -> std::io::Result<Presence> {
-        let scoreboard = Arc::clone(&terms.scoreboard);
-        let places = (0..scoreboard.seats()).map(|_| Place::default()).collect();
-        Ok(Presence {
-            process: std::process::id(),
-            scoreboard,
-            pools: RwLock::default(),
-            places,
-            turn: AtomicU32::new(std::process::id()),
-        })
-    }
-
-    /// The pool of an application group, if it is known.
-    pub(super) fn pool(&self, application_group: &[u8]) -> Option<Pool> {
-        self.pools.read().unwrap_or_else(PoisonError::into_inner).get(application_group).cloned()
-    }
-
-    /// Remembers a pool, if its seats are seats of the scoreboard.
-    pub(super) fn learn(&self, application_group: &[u8], pool: &Pool) -> bool {
-        let is_sound =
-            pool.count > 0 && pool.first.checked_add(pool.count).is_some_and(|end| end <= self.scoreboard.seats());
-        if is_sound {
-            let mut pools = self.pools.write().unwrap_or_else(PoisonError::into_inner);
-            pools.insert(application_group.to_vec(), pool.clone());
-        }
-        is_sound
-    }
-
-    /// Forgets a pool that turned out to be another's.
-    pub(super) fn forget(&self, application_group: &[u8]) {
-        self.pools.write().unwrap_or_else(PoisonError::into_inner).remove(application_group);
-    }
-
-    pub(super) fn seat(&self, number: u32) -> Option<&Seat> {
-        self.scoreboard.seat(number)
-    }
-
-    /// The seats of a pool as they are now.
-    pub(super) fn views(&self, pool: &Pool) -> impl Iterator<Item = View> {
-        (pool.first..pool.first.saturating_add(pool.count)).filter_map(|number| {
-            let seat = self.scoreboard.seat(number)?;
-            let own = self.places.get(number as usize)?.in_flight.load(Ordering::Relaxed);
-            Some(View {
-                number,
-                state: seat.state(),
-                incarnation: seat.incarnation.load(Ordering::Relaxed),
-                generation: seat.generation.load(Ordering::Relaxed),
-                // The worker does not know yet of what is on its way.
-                load: own.max(seat.active.load(Ordering::Relaxed)),
-            })
-        })
-    }
-
-    /// A number that grows with each request.
-    pub(super) fn next_turn(&self) -> u32 {
-        self.turn.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Counts a request of this child's to a seat, until the guard is dropped.
-    pub(super) fn count(&self, seat: u32) -> InFlight<'_> {
-        let counter = self.places.get(seat as usize).map(|place| &place.in_flight);
-        if let Some(counter) = counter {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-        InFlight(counter)
-    }
-
-    /// An idle connection to the process that has the seat now.
-    pub(super) fn take_idle(&self, seat: u32) -> Option<Connection> {
-        if self.process != std::process::id() {
-            return None;
-        }
-        let incarnation = self.scoreboard.seat(seat)?.incarnation.load(Ordering::Acquire);
-        let mut idle = self.places.get(seat as usize)?.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(connection) = idle.pop() {
-            if connection.incarnation() == Some(incarnation) {
-                return Some(connection);
-            }
-        }
-        None
-    }
-
-    /// Keeps a connection for a further request.
-    pub(super) fn keep(&self, seat: u32, connection: Connection) {
-        let Some(place) = self.places.get(seat as usize) else { return };
-        let mut idle = place.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_LIMIT && self.process == std::process::id() {
-            idle.push(connection);
-        }
-    }
-
-    /// Closes the idle connections of a seat, one of which was found closed by the worker.
-    pub(super) fn close_idle(&self, seat: u32) {
-        let Some(place) = self.places.get(seat as usize) else { return };
-        let closed = std::mem::take(&mut *place.idle.lock().unwrap_or_else(PoisonError::into_inner));
-        drop(closed);
-    }
-}
-
-/// A request that a seat has, from this child's point of view.
-pub(super) struct InFlight<'a>(Option<&'a AtomicU32>);
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        if let Some(counter) = self.0 {
-            counter.fetch_sub(1, Ordering::Relaxed);
-        }
+    pub(super) fn presence(&self) -> &Presence {
+        self.presence.get_or_init(|| Presence::new(Arc::clone(&self.terms.scoreboard)))
     }
 }

@@ -20,6 +20,7 @@ mod owner;
 mod patience;
 mod pool;
 mod prepared;
+mod presence;
 mod relay;
 mod roster;
 #[cfg(test)]

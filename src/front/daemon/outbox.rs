@@ -6,8 +6,6 @@ use wire::frame::piece_header;
 
 use super::connection::Connection;
 
-/// Bytes of a header of a piece.
-
 /// Bytes for one connection, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {

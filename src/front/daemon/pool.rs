@@ -10,10 +10,11 @@ use wire::control::{Ask, FromDesk, Pool, Text, ToDesk, desk_socket, seat_socket}
 use super::client::Client;
 use super::connection::{ConnectError, Connection, connect_to};
 use super::failure::Failure;
-use super::group::{Group, Presence};
+use super::group::Group;
 use super::patience::{Cause, Patience};
+use super::presence::Presence;
 use super::seats::{Choice, Rule, choose};
-use super::watch::{self, Watch};
+use super::watch::{Reach, Watch};
 use crate::apache::Events;
 
 /// One request on its way to a worker.
@@ -159,7 +160,7 @@ impl Search<'_> {
 
     /// Nobody waits for a request that no worker has.
     fn check_client(&self) -> Result<(), Failure> {
-        if self.watch.presence == watch::Presence::There { Ok(()) } else { Err(Failure::ClientLeft) }
+        if self.watch.reach == Reach::There { Ok(()) } else { Err(Failure::ClientLeft) }
     }
 }
 

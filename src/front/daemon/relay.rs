@@ -16,7 +16,7 @@ use super::failure::{Ending, Failure};
 use super::flushing::Flushing;
 use super::group::Terms;
 use super::outbox::Outbox;
-use super::watch::{Presence, Watch};
+use super::watch::{Reach, Watch};
 use crate::apache::Events;
 
 /// Most bytes of a request's body that are sent in one piece.
@@ -378,17 +378,17 @@ impl<'a> Relay<'a> {
 
     /// A client that has gone is told to the worker, or takes its request with it if that was not begun.
     fn look_at_client(&mut self) -> Result<(), Failure> {
-        let presence = self.watch.presence;
-        if presence == Presence::There || self.is_told {
+        let reach = self.watch.reach;
+        if reach == Reach::There || self.is_told {
             return Ok(());
         }
         if !self.was_begun() {
             return Err(Failure::ClientLeft);
         }
-        match presence {
-            Presence::Gone => self.cut(&WriteError::ClientGone),
+        match reach {
+            Reach::Gone => self.cut(&WriteError::ClientGone),
             // Its body may still be here to be read.
-            Presence::Silent if !self.conversation.is_uploading() => self.tell(&WriteError::ClientGone),
+            Reach::Silent if !self.conversation.is_uploading() => self.tell(&WriteError::ClientGone),
             _ => {}
         }
         Ok(())

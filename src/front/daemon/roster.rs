@@ -121,11 +121,8 @@ impl Told {
         });
         let handover = Handover { begin: self.begin.clone(), main_log: server.error_log(), groups: groups.collect() };
         match overseer::hand_over(server, &handover) {
-            Ok(problems) => {
-                for problem in problems {
-                    log_line!(server, Error, codes::GROUP_UNUSABLE; "process group {problem}; its requests are answered with 503");
-                }
-            }
+            // The supervisor has logged what is wrong with single groups, in their own logs.
+            Ok(_problems) => {}
             Err(reason) => {
                 log_line!(server, Critical, codes::NO_SUPERVISOR; "no daemon processes: {reason}; requests for process groups are answered with 503");
             }

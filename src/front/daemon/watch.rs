@@ -8,7 +8,7 @@ use crate::apache::{Events, Polled, poll};
 
 /// How far the client's connection is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Presence {
+pub(super) enum Reach {
     /// Open.
     #[default]
     There,
@@ -24,7 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Watches one client.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    pub(super) presence: Presence,
+    pub(super) reach: Reach,
 }
 
 impl Watch {
@@ -40,27 +40,26 @@ impl Watch {
         let descriptor = client.descriptor();
         let limit = if descriptor.is_none() { limit.min(LOOK_AGAIN) } else { limit };
         // What was told once is told again and again.
-        let watched = descriptor.filter(|_| self.presence != Presence::Gone);
-        let of_client =
-            Events::PEER_SILENT.when(self.presence == Presence::There).and(Events::READ.when(awaits_client));
+        let watched = descriptor.filter(|_| self.reach != Reach::Gone);
+        let of_client = Events::PEER_SILENT.when(self.reach == Reach::There).and(Events::READ.when(awaits_client));
         let (other, of_other) = other.unzip();
         let mut sockets = [Polled::new(watched, of_client), Polled::new(other, of_other.unwrap_or_default())];
         poll(&mut sockets, limit);
         self.note(sockets[0].told());
         if client.is_gone() {
-            self.presence = Presence::Gone;
+            self.reach = Reach::Gone;
         }
         sockets[1].told()
     }
 
     fn note(&mut self, told: Events) {
         let seen = if told.has(Events::OVER) {
-            Presence::Gone
+            Reach::Gone
         } else if told.has(Events::PEER_SILENT) {
-            Presence::Silent
+            Reach::Silent
         } else {
-            Presence::There
+            Reach::There
         };
-        self.presence = self.presence.max(seen);
+        self.reach = self.reach.max(seen);
     }
 }

@@ -177,7 +177,8 @@ fn is_outdated(worker: &Worker, head: &RequestHead<'_>) -> bool {
     }
     let is_changed = loaded.mtime_us != Some(mtime_us);
     let resource = head.get(Key::ScriptFilename).unwrap_or_default();
-    if !is_changed && !(loaded.has_reload_required && adopt::is_reload_required(path, resource)) {
+    let is_asked_for = || loaded.has_reload_required && adopt::is_reload_required(path, resource);
+    if !(is_changed || is_asked_for()) {
         return false;
     }
     {
