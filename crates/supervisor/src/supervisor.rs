@@ -67,7 +67,11 @@ impl Supervisor {
     /// Those of signalfd(2), and of a missing channel.
     pub(crate) fn begin() -> io::Result<Supervisor> {
         sockets::close_from(SUPERVISOR_CHANNEL + 1);
-        let httpd = Channel::over(inherited(SUPERVISOR_CHANNEL)?);
+        let httpd = inherited(SUPERVISOR_CHANNEL).map_err(|error| {
+            let text = format!("there is no channel to httpd on descriptor {SUPERVISOR_CHANNEL}: {error}");
+            io::Error::new(error.kind(), text)
+        })?;
+        let httpd = Channel::over(httpd);
         sockets::set_nonblocking(&httpd)?;
         identity::hide_memory();
         Ok(Supervisor {

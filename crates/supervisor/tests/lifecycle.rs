@@ -34,6 +34,28 @@ fn crashed_worker_is_replaced_at_once_and_the_log_says_what_it_died_of() {
 }
 
 #[test]
+fn nobody_sees_a_failed_seat_after_the_first_crash() {
+    let httpd = Httpd::start(4);
+    httpd.settle(&[httpd.group("")]);
+    let first = httpd.until_serving(0);
+    httpd.say(0, "exit 3");
+    let start = std::time::Instant::now();
+    while httpd.state(0) != SeatState::Serving || [0, first].contains(&httpd.pid(0)) {
+        assert_ne!(httpd.state(0), SeatState::Failed);
+        assert!(start.elapsed().as_secs() < 20);
+    }
+}
+
+#[test]
+fn cpu_time_limit_is_named_as_the_cause() {
+    let httpd = Httpd::start(4);
+    httpd.settle(&[Group { cpu_time_limit: 1, ..httpd.group("") }]);
+    httpd.until_serving(0);
+    assert_eq!(httpd.say(0, "burn"), "");
+    httpd.until_logged("has died: signal SIGXCPU; cpu-time-limit is used up");
+}
+
+#[test]
 fn second_crash_within_a_minute_fails_the_seat_and_refuses_what_connects_meanwhile() {
     let httpd = Httpd::start(4);
     httpd.settle(&[httpd.group("")]);

@@ -47,9 +47,11 @@ impl Supervisor {
         Settled { problems, is_root_missing: false }
     }
 
-    /// Whether root's rights were there once, and would be needed now.
+    /// Whether root's rights were there once, and would be needed now: by a group, for another user, or for another
+    /// directory.
     fn lacks_root(&self, begin: &Begin, is_needed: bool) -> bool {
-        self.had_root && !identity::is_root() && (is_needed || begin.httpd_uid != identity::user())
+        let moves = self.directory.as_ref().is_some_and(|directory| directory.path() != path(&begin.socket_directory));
+        self.had_root && !identity::is_root() && (is_needed || moves || begin.httpd_uid != identity::user())
     }
 
     /// Makes the directory, and gives root's rights up if that is possible: then these are the groups to keep.

@@ -148,6 +148,8 @@ while True:
         if word == "close":
             channel.close()
             time.sleep(60)
+        while word == "burn":
+            pass
         if word == "absurd":
             channel.send(message("retire", reason="\n" * 60000, limit=2**64 - 1))
         if word in ("retire", "reload", "line", "stopping", "nonsense"):
