@@ -11,3 +11,8 @@ def line(*ids):
 ours = pytest.mark.ours
 smoke = pytest.mark.smoke
 both_interpreters = pytest.mark.both_interpreters
+
+
+def embedded_only(reason):
+    """Not run through the daemon door: `reason` says what there is no counterpart for."""
+    return pytest.mark.embedded_only(reason)
