@@ -25,7 +25,11 @@ def is_run(item):
     if not installation.IS_OURS and item.get_closest_marker("ours"):
         return False
     door = item.callspec.params.get("door") if hasattr(item, "callspec") else None
-    return not (door and door.is_daemon and item.get_closest_marker("embedded_only"))
+    if door is None or not door.is_daemon:
+        return True
+    if not installation.IS_OURS and item.get_closest_marker("ours_in_daemon"):
+        return False
+    return not item.get_closest_marker("embedded_only")
 
 
 def pytest_generate_tests(metafunc):
@@ -91,6 +95,12 @@ def quiet_log(request):
 def serve(site, interpreter):
     """Serves a function of the test as an application; returns its App."""
     return lambda application, **globals_: site.serve(application, mount=interpreter, **globals_)
+
+
+@pytest.fixture
+def serving(site, interpreter):
+    """Tells the pid of the process in which the test's scripts run."""
+    return lambda: site.process(interpreter)
 
 
 @pytest.fixture

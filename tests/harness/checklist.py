@@ -9,6 +9,8 @@ def line(*ids):
 
 
 ours = pytest.mark.ours
+# What mod_wsgi has wrong, or does otherwise, in daemon mode alone.
+ours_in_daemon = pytest.mark.ours_in_daemon
 smoke = pytest.mark.smoke
 both_interpreters = pytest.mark.both_interpreters
 
