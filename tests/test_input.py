@@ -418,6 +418,7 @@ def test_an_impossible_content_length_gets_400_and_the_application_is_not_called
     assert not log.matching("the application was called")
 
 
+@ours_in_daemon
 @line("PY-62", "REQ-11")
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_a_client_that_leaves_within_its_body_raises_oserror_in_the_application(serve, site, log, how, serving):
@@ -442,6 +443,7 @@ def test_a_client_that_leaves_within_its_body_raises_oserror_in_the_application(
     assert serving() == process
 
 
+@ours_in_daemon
 @line("PY-63")
 def test_reading_again_after_an_error_says_so(serve, site, log):
     def application(environ, start_response):
@@ -461,6 +463,7 @@ def test_reading_again_after_an_error_says_so(serve, site, log):
         connection.send(b"x" * 500)
 
 
+@ours_in_daemon
 def test_a_client_that_stalls_within_its_body_raises_oserror_after_the_timeout(new_site):
     site = new_site("Timeout 1\n").start()
 

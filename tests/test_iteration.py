@@ -232,6 +232,7 @@ def test_an_exception_of_close_is_logged_and_leaves_the_response_intact(script, 
         assert json.loads(connection.get(app.url + "/calls").body) == ["closed"]
 
 
+@ours_in_daemon
 @line("PY-119")
 def test_a_close_attribute_that_cannot_be_looked_up_is_logged(script, log):
     log.expect_exception("ValueError: looking up close", code="WSGI0194")

@@ -338,6 +338,7 @@ def test_each_mpm_survives_concurrent_requests_and_graceful_restarts(new_site, m
     assert not failures, (failures[:5], [record.text for record in site.log.matching("answering 50")][:5])
 
 
+@ours_in_daemon
 @line("LIF-22")
 @pytest.mark.parametrize("identity", ["", "User #1\nGroup #1\n"], ids=["no User", "another User"])
 @pytest.mark.parametrize("mount", ["main", pytest.param("sub", marks=ours)])
