@@ -54,7 +54,8 @@ class Running:
                 body = self.case.response_body
                 expected = (200, "text/plain", str(len(body)), body)
                 if got != expected:
-                    raise Unusable(f"{self.server.name} answered {shown(got)}, not {shown(expected)}{log_tail(self.server)}")
+                    answers = f"{shown(got)}, not {shown(expected)}"
+                    raise Unusable(f"{self.server.name} answered {answers}{log_tail(self.server)}")
                 if answer.will_close:
                     raise Unusable(f"{self.server.name} does not keep the connection open")
 

@@ -25,7 +25,7 @@ COLUMNS = ("", "req/s", "CPU us", "user+system", "switches", "p50 ms", "p99 ms",
 
 @dataclass(frozen=True)
 class Goal:
-    """A limit, as the project's issues set it: on a figure of a server, or on its ratio to that of the server `base`."""
+    """A limit, as the project's issues set it, on a figure of a server, or on its ratio to the same one of `base`."""
 
     server: str
     figure: str

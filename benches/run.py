@@ -44,7 +44,7 @@ def parse():
     add("--seconds", type=positive, default=2, help="length of one measurement (default 2)")
     add("--connections", type=numbers, default=[1, 16, 64], help="comma list (default 1,16,64)")
     add("--servers", type=words, default=every, help=choice)
-    add("--case", choices=cases.CASES, default="hello", help="what is asked for: 13 bytes, or 1 MiB down or up (default hello)")
+    add("--case", choices=cases.CASES, default="hello", help="13 bytes, or 1 MiB down or up (default hello)")
     add("--headers", choices=load.HEADERS, default="plain", help="request header fields (default plain)")
     add("--threads", type=positive, default=httpd.THREADS, help=f"threads of httpd (default {httpd.THREADS})")
     return parser.parse_args()

@@ -231,7 +231,8 @@ def test_a_service_that_ends_at_once_is_not_started_at_full_speed(new_daemon):
 def test_a_request_for_a_service_is_refused_at_once(new_daemon):
     site = new_service(new_daemon, SERVICE.format(condition=True))
     site.configure(
-        "WSGIDaemonProcess service threads=0 display-name=%{GROUP}\n<Location /sub>\n  WSGIProcessGroup service\n</Location>\n"
+        "WSGIDaemonProcess service threads=0 display-name=%{GROUP}\n"
+        "<Location /sub>\n  WSGIProcessGroup service\n</Location>\n"
         "WSGIImportScript {scripts}/service.wsgi process-group=service application-group=%{GLOBAL}\n"
     )
     site.log.allow(r"WSGI0\d\d\d|service ")
@@ -282,7 +283,9 @@ def test_a_header_longer_than_header_buffer_size_is_500(new_daemon):
 
 @line("OPT-41")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-@pytest.mark.parametrize(("mode", "owner", "status"), [(0o644, "games", 200), (0o664, "games", 403), (0o644, "nobody", 403)])
+@pytest.mark.parametrize(
+    ("mode", "owner", "status"), [(0o644, "games", 200), (0o664, "games", 403), (0o644, "nobody", 403)]
+)
 def test_script_user_wants_scripts_that_belong_to_it_and_nobody_else_can_write(new_daemon, mode, owner, status):
     site = new_daemon("threads=2 script-user=games").start()
     app = site.script(HELLO)
@@ -335,7 +338,8 @@ def test_a_name_is_needed_and_may_be_used_once(new_daemon):
 
 def reachable(new_daemon, options, said, config=""):
     """A site with a group `wrong` that cannot run: it alone answers 503, and one line says what is the matter."""
-    config += f"WSGIDaemonProcess wrong display-name=%{{GROUP}} {options}\n<Location /sub>\n  WSGIProcessGroup wrong\n</Location>\n"
+    config += f"WSGIDaemonProcess wrong display-name=%{{GROUP}} {options}\n"
+    config += "<Location /sub>\n  WSGIProcessGroup wrong\n</Location>\n"
     site = new_daemon("threads=2", config)
     site.log.expect(said)
     site.log.allow(r"WSGI0(036|0[01]\d|116|117|3\d\d)")
@@ -396,7 +400,9 @@ def test_a_socket_directory_that_is_not_there_is_said_and_httpd_serves(new_daemo
 def test_one_group_that_cannot_start_does_not_keep_later_ones_from_starting(new_daemon):
     site = new_daemon(
         "threads=2",
-        "WSGIDaemonProcess wrong python=/nonexistent/python\n" + OTHER + "<Location /sub>\n  WSGIProcessGroup other\n</Location>\n",
+        "WSGIDaemonProcess wrong python=/nonexistent/python\n"
+        + OTHER
+        + "<Location /sub>\n  WSGIProcessGroup other\n</Location>\n",
     )
     site.log.expect("/nonexistent/python")
     site.log.allow(r"WSGI0(036|3\d\d)")

@@ -215,7 +215,9 @@ def test_a_chrooted_worker_serves_scripts_below_its_root_and_sees_nothing_else(n
         f"WSGIScriptAlias /jail {root}/jail.wsgi\n<Location /jail>\n  WSGIApplicationGroup %{{GLOBAL}}\n</Location>\n",
         python_home=None,
     ).start()
-    code = "import os\nresult = [environ['SCRIPT_FILENAME'], os.path.exists('/jail.wsgi'), os.path.exists('/proc/self')]"
+    code = (
+        "import os\nresult = [environ['SCRIPT_FILENAME'], os.path.exists('/jail.wsgi'), os.path.exists('/proc/self')]"
+    )
     response = site.request("POST", "/jail", body=code.encode())
     assert (response.status, response.body) == (200, b'["/jail.wsgi", true, false]')
     site.log.expect("WSGI0081")

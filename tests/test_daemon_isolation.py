@@ -47,14 +47,21 @@ def test_no_descriptor_of_httpds_is_open_below_it(new_daemon, which):
     assert not [target for target in targets.values() if target in (str(site.access_log), str(site.config_file))]
     # What httpd's parent has open is its own, but for the log and what everybody has.
     shared = set(targets.values()) & set(targets_of_descriptors(site.pid()).values())
-    assert {name for name in shared if not name.startswith(("/dev/", "anon_inode:", "/memfd:wsgi"))} <= {str(site.log.path)}
+    assert {name for name in shared if not name.startswith(("/dev/", "anon_inode:", "/memfd:wsgi"))} <= {
+        str(site.log.path)
+    }
 
 
 @ours
 def test_what_the_application_executes_inherits_no_socket(new_daemon):
     site = new_daemon().start()
-    code = "import subprocess\nresult = subprocess.run(['ls', '-l', '/proc/self/fd'], close_fds=False, capture_output=True, text=True).stdout"
-    listing = Puppet(site).run(code)
+    listing = Puppet(site).run(
+        """
+        import subprocess
+        done = subprocess.run(["ls", "-l", "/proc/self/fd"], close_fds=False, capture_output=True, text=True)
+        result = done.stdout
+        """
+    )
     assert "/proc/" in listing
     assert "socket:" not in listing and "memfd" not in listing and "eventpoll" not in listing
 
@@ -235,7 +242,9 @@ def test_a_hostile_group_reaches_no_socket_but_perhaps_its_own(two):
 
 @ours
 @as_root
-@pytest.mark.parametrize("deed", [SPOIL, SHOUT, CLOSE, BREED], ids=["scoreboard", "connections", "descriptors", "forks"])
+@pytest.mark.parametrize(
+    "deed", [SPOIL, SHOUT, CLOSE, BREED], ids=["scoreboard", "connections", "descriptors", "forks"]
+)
 def test_what_a_hostile_application_does_to_its_own_process_harms_only_its_group(two, deed):
     site, hostile, victim = two
     assert victim.get().body == b"hello"

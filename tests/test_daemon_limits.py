@@ -112,7 +112,9 @@ def test_inactivity_timeout_is_armed_by_the_first_request_and_then_ends_an_idle_
 
 @line("OPT-22")
 def test_requests_under_ignore_activity_do_not_keep_a_worker(new_daemon):
-    site = new_daemon("threads=2 inactivity-timeout=2", "<Location /main/quiet.wsgi>\n  WSGIIgnoreActivity On\n</Location>\n")
+    site = new_daemon(
+        "threads=2 inactivity-timeout=2", "<Location /main/quiet.wsgi>\n  WSGIIgnoreActivity On\n</Location>\n"
+    )
     site.start()
     quiet = site.script(HELLO, name="quiet.wsgi")
     old = site.process()
@@ -168,9 +170,7 @@ def test_a_worker_over_its_cpu_time_is_replaced_without_a_graceful_timeout_too(n
 
 
 @line("OPT-17")
-@pytest.mark.parametrize(
-    ("option", "limit"), [("memory-limit", "RLIMIT_DATA"), ("virtual-memory-limit", "RLIMIT_AS")]
-)
+@pytest.mark.parametrize(("option", "limit"), [("memory-limit", "RLIMIT_DATA"), ("virtual-memory-limit", "RLIMIT_AS")])
 def test_memory_limits_are_the_kernels_and_an_application_over_one_gets_a_memory_error(new_daemon, option, limit):
     site = new_daemon(f"threads=2 {option}=1500000000").start()
     puppet = Puppet(site)
@@ -186,7 +186,10 @@ def test_a_request_over_request_timeout_ends_its_worker_and_the_log_shows_where_
     old = site.process()
     site.log.expect(BROKEN)
     site.log.allow(rf"{DIED}|WSGI03\d\d|Traceback|File|^ ")
-    assert puppet.send("def the_slow_one():\n    " + SPIN.replace("\n", "\n    ") + "\nthe_slow_one()").status in (502, 504)
+    assert puppet.send("def the_slow_one():\n    " + SPIN.replace("\n", "\n    ") + "\nthe_slow_one()").status in (
+        502,
+        504,
+    )
     assert wait_for_another(site, old) != old
     site.log.wait_for("the_slow_one")
 

@@ -32,8 +32,8 @@ def interpreter(home):
 def split(new_httpd, options, config="", **settings):
     """A site whose sub mount is served by a group `other` of these options; not started yet."""
     return new_httpd(
-        f"WSGIDaemonProcess other display-name=%{{GROUP}} threads=2 {options}\n<Location /sub>\n  WSGIProcessGroup other\n"
-        f"</Location>\n{config}",
+        f"WSGIDaemonProcess other display-name=%{{GROUP}} threads=2 {options}\n"
+        f"<Location /sub>\n  WSGIProcessGroup other\n</Location>\n{config}",
         daemon("threads=2"),
         **settings,
     )
@@ -61,7 +61,8 @@ def test_every_python_at_hand_serves_behind_one_httpd(new_httpd):
         daemon("threads=2"),
     )
     site.script(
-        "import sys\ndef application(e, s):\n    s('200 OK', [])\n    return [repr(tuple(sys.version_info[:2])).encode()]\n",
+        "import sys\ndef application(e, s):\n"
+        "    s('200 OK', [])\n    return [repr(tuple(sys.version_info[:2])).encode()]\n",
         name="who.wsgi",
     )
     site.start()
@@ -81,7 +82,9 @@ def test_the_log_names_version_and_prefix_of_each_interpreter_at_its_start(new_h
 def test_a_virtual_environment_made_on_the_spot_is_used(new_httpd, tmp_path_factory):
     base = readable(tmp_path_factory.mktemp("venv"))
     subprocess.run([sys._base_executable, "-m", "venv", "--without-pip", base / "venv"], check=True)
-    (base / "venv" / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages" / "only_here.py").touch()
+    (
+        base / "venv" / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages" / "only_here.py"
+    ).touch()
     site = split(new_httpd, f"python-home={base}/venv").start()
     assert Puppet(site, "sub").run("import sys, only_here\nresult = sys.prefix") == f"{base}/venv"
 
@@ -107,7 +110,9 @@ def assert_only_it_fails(site, *said):
     """The group answers 503 quickly, one line has all these words, and the other group serves all along."""
     site.log.allow(r"WSGI0(036|116|117|146|147|3\d\d)|AH\d+")
     site.start()
-    wait_until(lambda: [r for r in site.log.records() if all(word in r.message for word in said)], f"a line with {said}")
+    wait_until(
+        lambda: [r for r in site.log.records() if all(word in r.message for word in said)], f"a line with {said}"
+    )
     for _ in range(5):
         assert site.script(HELLO, "sub").get().status in (502, 503)
         assert site.script(HELLO).get().body == b"hello"
@@ -131,8 +136,8 @@ def test_a_python_that_is_too_old_is_said_with_its_version_and_what_is_needed(ne
 LIARS = {
     "ends at once": "#!/bin/sh\nexit 1\n",
     "says nothing and stays": "#!/bin/sh\nexec sleep 1000\n",
-    "speaks garbage on every descriptor": "#!/usr/bin/python3\nimport os, time\n"
-    "for number in range(3, 30):\n    try:\n        os.write(number, b'\\xff' * 4000)\n    except OSError:\n        pass\n"
+    "speaks garbage on every descriptor": "#!/usr/bin/python3\nimport os, time\nfor number in range(3, 30):\n"
+    "    try:\n        os.write(number, b'\\xff' * 4000)\n    except OSError:\n        pass\n"
     "time.sleep(1000)\n",
     "kills itself": "#!/bin/sh\nkill -SEGV $$\n",
 }

@@ -433,7 +433,7 @@ def test_the_header_line_of_an_exception_names_type_script_and_interpreter(scrip
 @line("REQ-22", "REQ-23")
 @pytest.mark.parametrize("status", ["404 Not Found", "500 Oops", "503 Sorry"])
 @pytest.mark.parametrize(
-    "rest", ["", pytest.param("/overridden", marks=embedded_only("WSGIErrorOverride is of daemon mode: test_daemon_groups.py"))]
+    "rest", ["", pytest.param("/overridden", marks=embedded_only("a group heeds it: test_daemon_groups.py"))]
 )
 def test_the_applications_own_error_body_is_delivered_unchanged(script, status, rest):
     app = script(

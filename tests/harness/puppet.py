@@ -1,4 +1,4 @@
-"""Applications that a test leads by the hand: one runs what it is sent, one stops in each request until it may go on."""
+"""Applications that a test leads by the hand: one runs what it is sent, one waits in each request till it may go on."""
 
 import json
 import textwrap
