@@ -1,6 +1,7 @@
 """httpd reloads, restarts and ends above its process groups: no request is lost, nothing is left, nothing piles up."""
 
 import os
+import pwd
 import signal
 import threading
 
@@ -312,3 +313,86 @@ def sockets_below(site):
         yield path
         if path.is_dir():
             yield from path.rglob("*")
+
+
+@line("LIF-09")
+def test_reload_required_that_is_true_brings_new_workers_and_is_given_the_path(new_daemon):
+    site = new_daemon().start()
+    flag = site.root / "reload-required"
+    app = site.script(
+        "import json, os\nseen = []\n"
+        f"def reload_required(path):\n    seen.append(path)\n    return os.path.exists({str(flag)!r})\n"
+        "def application(e, s):\n    s('200 OK', [])\n    return [json.dumps([os.getpid(), seen]).encode()]\n"
+    )
+    old, _ = app.json()
+    assert app.json() == [old, [str(app.path)]]
+    flag.touch()
+    # Each new worker loads the script first and asks it only for the request after that.
+    new, _ = app.json()
+    flag.unlink()
+    assert new != old
+    assert app.json()[0] != old
+
+
+@line("LIF-08")
+def test_a_script_replaced_by_an_older_one_is_reloaded(new_daemon):
+    site = new_daemon().start()
+    app = site.script(HELLO)
+    assert app.get().body == b"hello"
+    app.path.write_text(HELLO.replace("hello", "older"))
+    os.utime(app.path, (1_000_000_000, 1_000_000_000))
+    assert app.get().body == b"older"
+
+
+@ours
+def test_a_script_whose_new_version_does_not_load_is_500_and_the_next_version_is_served(new_daemon):
+    site = new_daemon().start()
+    app = site.script(HELLO)
+    assert app.get().body == b"hello"
+    site.log.allow(r"WSGI0(105|109|304|3\d\d)|Traceback|File|^ |SyntaxError|\[script")
+    app.rewrite("def broken(:\n")
+    # Either the old code goes on serving, or the client is told; nobody hangs.
+    assert app.get().status in (200, 500)
+    app.rewrite(HELLO.replace("hello", "mends"))
+    wait_until(lambda: app.get().body == b"mends", "the next version")
+
+
+@line("LIF-13")
+def test_sigint_ends_httpd_with_all_that_is_below_it(new_daemon):
+    site = new_daemon("processes=2 threads=2").start()
+    assert site.script(HELLO).get().body == b"hello"
+    os.kill(site.pid(), signal.SIGINT)
+    site.wait()
+    site.assert_nothing_is_left()
+
+
+@ours
+@line("LIF-22")
+@pytest.mark.skipif(os.geteuid() != 0, reason="the tests' user starts every httpd then")
+def test_without_root_a_group_runs_as_who_started_httpd_whatever_it_names(new_daemon):
+    site = new_daemon("threads=2 user=games group=games", user="nobody").start()
+    assert Puppet(site).value("os.getuid()") == os.stat(f"/proc/{site.pid()}").st_uid
+    assert os.stat(f"/proc/{site.supervisor()}").st_uid == os.stat(f"/proc/{site.pid()}").st_uid
+
+
+@ours
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+@pytest.mark.parametrize(("options", "is_root"), [("threads=2", False), ("threads=2 user=games", True)])
+def test_the_supervisor_is_root_only_while_a_group_needs_another_user(new_daemon, options, is_root):
+    site = new_daemon(options).start()
+    assert Puppet(site).value("1") == 1
+    wait_until(lambda: (os.stat(f"/proc/{site.supervisor()}").st_uid == 0) == is_root, "its user")
+    site.graceful()
+    assert Puppet(site).value("1") == 1
+
+
+@ours
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give workers another user")
+def test_a_reload_that_needs_root_again_gets_a_supervisor_that_has_it(new_daemon):
+    site = new_daemon("threads=2").start()
+    assert Puppet(site).value("os.getuid()") != 0
+    site.door = daemon("threads=2 user=games home=/")
+    site.configure("")
+    site.graceful()
+    games = pwd.getpwnam("games").pw_uid
+    wait_until(lambda: Puppet(site).value("os.getuid()") == games, "a worker of the other user", timeout=20)

@@ -408,3 +408,36 @@ def test_a_group_serves_as_many_requests_at_once_as_processes_times_threads(new_
     assert sorted(map(bodies.count, set(bodies))) == [3, 3]
     for connection in connections:
         connection.close()
+
+
+@line("OPT-35")
+def test_requests_that_find_no_room_in_the_backlog_are_503_after_connect_timeout(new_daemon):
+    site = new_daemon("threads=1 listen-backlog=1 connect-timeout=2").start()
+    gated = Gated(site)
+    names = [f"r{number}" for number in range(7)]
+    site.log.expect("WSGI0116")
+    with gated.begin("first") as first:
+        waiting = [gated.send(name) for name in names]
+        site.log.wait_for("WSGI0116")
+        for name in ("first", *names):
+            gated.open(name)
+        assert first.response().status == 200
+        statuses = [connection.response().status for connection in waiting]
+    assert set(statuses) == {200, 503}
+    for connection in waiting:
+        connection.close()
+
+
+def test_a_worker_that_is_stopped_is_504_after_socket_timeout_and_goes_on_when_it_may(new_daemon):
+    site = new_daemon("threads=2 socket-timeout=1").start()
+    app = site.script(HELLO)
+    assert app.get().body == b"hello"
+    pid = site.process()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        site.log.expect("WSGI0145")
+        site.log.allow("WSGI0119")
+        assert app.get().status == 504
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert app.get().body == b"hello"
