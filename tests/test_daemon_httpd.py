@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from harness import http1
 from harness.checklist import line, ours, smoke
 from harness.condition import wait_until
 from harness.door import daemon
@@ -49,7 +50,7 @@ class Load:
         while not self._ended.is_set():
             try:
                 response = self.app.get()
-            except OSError as error:
+            except (OSError, http1.Incomplete) as error:
                 self.failures.append(repr(error))
                 continue
             if response.body == b"hello":

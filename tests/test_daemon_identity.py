@@ -221,7 +221,7 @@ def test_a_chrooted_worker_serves_scripts_below_its_root_and_sees_nothing_else(n
     response = site.request("POST", "/jail", body=code.encode())
     assert (response.status, response.body) == (200, b'["/jail.wsgi", true, false]')
     site.log.expect("WSGI0081")
-    assert Puppet(site).send("").status == 502
+    assert Puppet(site).send("").status in (500, 502)
 
 
 def furnish(root):

@@ -104,9 +104,9 @@ def shreds_of(key):
     """Parts of a private key as text, as bytes, and as numbers of a little-endian machine."""
     lines = key.read_text().splitlines()[1:-1]
     der = base64.b64decode("".join(lines))
-    # Behind the public half (modulus, some 290 bytes) everything is secret.
-    secret = der[500:564]
-    return [lines[12].encode(), secret, secret[::-1]]
+    # Within the private exponent and within the first prime of a key of 2048 bits (RFC 8017, A.1.2, in PKCS #8).
+    exponent, prime = der[330:394], der[590:650]
+    return [lines[12].encode(), exponent, exponent[::-1], prime, prime[::-1]]
 
 
 def found(pid, shreds):

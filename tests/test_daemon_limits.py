@@ -150,6 +150,7 @@ def test_reading_lines_of_the_body_counts_as_activity(new_daemon):
 @line("OPT-18")
 def test_a_worker_over_its_cpu_time_finishes_its_request_and_is_replaced(new_daemon):
     site = new_daemon("threads=2 cpu-time-limit=1 graceful-timeout=15").start()
+    site.log.allow("WSGI0346")
     puppet = Puppet(site)
     code = "import os, time\nwhile time.process_time() < 1.6: pass\nresult = os.getpid()"
     old = puppet.run(code)

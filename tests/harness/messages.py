@@ -7,4 +7,4 @@ DIED = "WSGI0310" if installation.IS_OURS else "has died|AH0005[012]"
 # What the client's virtual host gets for it: no complete head of a response has come.
 BROKEN = "WSGI014[67]"
 # What may be said beside it while a group cannot be reached.
-UNREACHABLE = r"WSGI0(116|117|31\d)"
+UNREACHABLE = r"WSGI0(116|117|124|31\d|37\d)"
