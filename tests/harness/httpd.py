@@ -220,8 +220,8 @@ class Httpd:
         wait_until(lambda: not self.sockets(), "the sockets to be removed")
 
     def sockets(self):
-        """What lies below the prefix of daemon mode's sockets."""
-        return sorted(self.root.glob("wsgi.*"))
+        """What lies below the prefix of daemon mode's sockets: its name goes on with the pid of httpd."""
+        return sorted(self.root.glob("wsgi.[0-9]*"))
 
     def kill(self):
         """Ends httpd's parent at once, as the kernel does when memory is short."""
