@@ -232,6 +232,8 @@ class Httpd:
     def discard(self):
         """Stops httpd and removes its directory (kept when WSGI_TEST_KEEP is set, for looking at it)."""
         self.stop()
+        # What a killed httpd has left, if the test failed before it could end it.
+        _kill([pid for pid in process.children_of(os.getpid()) if str(self.root) in process.command_line(pid)])
         if not os.environ.get("WSGI_TEST_KEEP"):
             shutil.rmtree(self.root)
 
