@@ -20,7 +20,6 @@ from pathlib import Path
 import workshop
 from workshop import Unusable
 
-BODY = b"Hello, World!"
 # Twice the usual largest number of connections. When all threads are busy the event MPM closes waiting keep-alive
 # connections, and a run would measure connecting; the connections of the run before also take threads to close.
 THREADS = 128
@@ -31,10 +30,11 @@ START_ATTEMPTS = 3
 
 
 class Running:
-    """A server under measurement: its port, and the processes at the root of its tree."""
+    """A server under measurement: the case it serves, its port, and the processes at the root of its tree."""
 
-    def __init__(self, server, port, roots):
+    def __init__(self, server, case, port, roots):
         self.server = server
+        self.case = case
         self.port = port
         self.roots = roots
 
@@ -47,26 +47,34 @@ class Running:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_TIMEOUT_S)
         with contextlib.closing(connection):
             for _ in range(2):
-                connection.request("GET", "/", headers=headers)
+                connection.request(self.case.method, "/", self.case.request_body, headers)
                 answer = connection.getresponse()
                 head = (answer.status, answer.headers.get_content_type(), answer.getheader("Content-Length"))
                 got = (*head, answer.read())
-                expected = (200, "text/plain", str(len(BODY)), BODY)
+                body = self.case.response_body
+                expected = (200, "text/plain", str(len(body)), body)
                 if got != expected:
-                    raise Unusable(f"{self.server.name} answered {got}, not {expected}{log_tail(self.server)}")
+                    answers = f"{shown(got)}, not {shown(expected)}"
+                    raise Unusable(f"{self.server.name} answered {answers}{log_tail(self.server)}")
                 if answer.will_close:
                     raise Unusable(f"{self.server.name} does not keep the connection open")
 
 
+def shown(answer):
+    """The answer with no more of its body than one wants to read."""
+    *head, body = answer
+    return (*head, body[:80])
+
+
 @contextlib.contextmanager
-def started(server, threads=THREADS):
+def started(server, case, threads=THREADS):
     """Runs the server (and its companion) for the length of a `with` block."""
     artifact = server.build()
     with contextlib.ExitStack() as cleanup:
         for attempt in range(1, START_ATTEMPTS + 1):
             with contextlib.ExitStack() as this_attempt:
                 try:
-                    running = start(server, artifact, threads, this_attempt)
+                    running = start(server, case, artifact, threads, this_attempt)
                 except Unusable:
                     if attempt == START_ATTEMPTS or "Address already in use" not in log_tail(server):
                         raise
@@ -76,7 +84,7 @@ def started(server, threads=THREADS):
         yield running
 
 
-def start(server, artifact, threads, cleanup):
+def start(server, case, artifact, threads, cleanup):
     """One attempt to start; whatever it started is stopped by `cleanup`."""
     run = run_directory(server)
     shutil.rmtree(run, ignore_errors=True)
@@ -85,6 +93,7 @@ def start(server, artifact, threads, cleanup):
     words = {
         "artifact": artifact,
         "apps": workshop.APPS,
+        "case": case.name,
         "venv": workshop.environment(),
         "run": run,
         "threads": threads,
@@ -100,7 +109,7 @@ def start(server, artifact, threads, cleanup):
     command = [str(workshop.httpd_path()), "-DFOREGROUND", "-f", str(configuration)]
     roots.append(cleanup.enter_context(process(command, run / "startup_log")))
     wait_for_port(server, roots[-1], port)
-    return Running(server, port, [root.pid for root in roots])
+    return Running(server, case, port, [root.pid for root in roots])
 
 
 def run_directory(server):

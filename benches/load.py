@@ -92,7 +92,7 @@ def error_log(running):
 def command(running, connections, seconds, headers):
     """wrk with one thread: more would take the server's CPU."""
     fields = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
-    program, script = workshop.tool("wrk", "wrk"), workshop.BENCHES / "result.lua"
+    program, script = workshop.tool("wrk", "wrk"), workshop.BENCHES / running.case.load_script
     return [program, "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script), *fields, running.url]
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 
+import cases
 import httpd
 import load
 import servers
@@ -22,6 +23,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--headers", choices=load.HEADERS, default="plain")
+    parser.add_argument("--case", choices=cases.CASES, default="hello")
     parser.add_argument("--lines", type=int, default=40, help="symbols to show")
     options = parser.parse_args()
     try:
@@ -34,7 +36,7 @@ def profile(options):
     """Loads the server, samples it meanwhile, and prints shares by library and by symbol."""
     perf = workshop.tool("perf", "linux-perf")
     headers = load.HEADERS[options.headers]
-    with httpd.started(servers.BY_NAME[options.server]) as running:
+    with httpd.started(servers.BY_NAME[options.server], cases.CASES[options.case]) as running:
         running.verify(headers)
         load.wrk(running, options.connections, load.WARM_UP_S, headers)
         data = httpd.run_directory(running.server) / "perf.data"

@@ -8,6 +8,7 @@ import contextlib
 import signal
 import sys
 
+import cases
 import httpd
 import load
 import report
@@ -27,7 +28,7 @@ def main():
         sys.exit(f"bench: {problem}")
     except KeyboardInterrupt:
         sys.exit("bench: interrupted; no results written")
-    print(report.text(runs))
+    print(report.text(runs, options.case))
     report.write(RESULTS, runs, vars(options))
     say(f"\nall runs: {RESULTS.relative_to(workshop.ROOT)}")
     if any(run.errors for run in runs):
@@ -35,14 +36,15 @@ def main():
 
 
 def parse():
-    usual = ",".join(server.name for server in servers.SERVERS if server.usual)
-    choice = f"comma list (default {usual}) of {', '.join(servers.BY_NAME)}"
+    every = list(servers.BY_NAME)
+    choice = f"comma list (default all) of {', '.join(every)}"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--rounds", type=positive, default=5, help="rounds over all servers (default 5)")
     add("--seconds", type=positive, default=2, help="length of one measurement (default 2)")
     add("--connections", type=numbers, default=[1, 16, 64], help="comma list (default 1,16,64)")
-    add("--servers", type=words, default=words(usual), help=choice)
+    add("--servers", type=words, default=every, help=choice)
+    add("--case", choices=cases.CASES, default="hello", help="13 bytes, or 1 MiB down or up (default hello)")
     add("--headers", choices=load.HEADERS, default="plain", help="request header fields (default plain)")
     add("--threads", type=positive, default=httpd.THREADS, help=f"threads of httpd (default {httpd.THREADS})")
     return parser.parse_args()
@@ -65,12 +67,12 @@ def words(text):
 
 def compare(options):
     """Starts all servers, then measures them in turn, round by round."""
-    headers = load.HEADERS[options.headers]
+    headers, case = load.HEADERS[options.headers], cases.CASES[options.case]
     chosen = servers.named(options.servers)
     with contextlib.ExitStack() as cleanup:
         running = []
         for server in chosen:
-            running.append(cleanup.enter_context(httpd.started(server, options.threads)))
+            running.append(cleanup.enter_context(httpd.started(server, case, options.threads)))
             running[-1].verify(headers)
             say(f"{server.title} runs and answers as it should")
         return list(rounds(running, options, headers))

@@ -4,19 +4,32 @@ import pytest
 
 pytest.register_assert_rewrite("harness")
 
-from harness import installation  # noqa: E402
-from harness.door import DOORS  # noqa: E402
+from harness import installation, process  # noqa: E402
+from harness.door import DOORS, daemon  # noqa: E402
 from harness.httpd import Httpd  # noqa: E402
 from harness.site import MOUNTS, Site  # noqa: E402
 
 
+def pytest_configure(config):
+    process.adopt_orphans()
+
+
 def pytest_collection_modifyitems(config, items):
-    """The reference is not asked for what it has wrong."""
-    if installation.IS_OURS:
-        return
-    deselected = [item for item in items if item.get_closest_marker("ours")]
-    items[:] = [item for item in items if not item.get_closest_marker("ours")]
+    deselected = [item for item in items if not is_run(item)]
+    items[:] = [item for item in items if is_run(item)]
     config.hook.pytest_deselected(items=deselected)
+
+
+def is_run(item):
+    """The reference is not asked for what it has wrong, nor the daemon door for what only the embedded one has."""
+    if not installation.IS_OURS and item.get_closest_marker("ours"):
+        return False
+    door = item.callspec.params.get("door") if hasattr(item, "callspec") else None
+    if door is None or not door.is_daemon:
+        return True
+    if not installation.IS_OURS and item.get_closest_marker("ours_in_daemon"):
+        return False
+    return not item.get_closest_marker("embedded_only")
 
 
 def pytest_generate_tests(metafunc):
@@ -85,6 +98,12 @@ def serve(site, interpreter):
 
 
 @pytest.fixture
+def serving(site, interpreter):
+    """Tells the pid of the process in which the test's scripts run."""
+    return lambda: site.process(interpreter)
+
+
+@pytest.fixture
 def script(site, interpreter):
     """Serves the text of a script; returns its App."""
     return lambda source, **names: site.script(source, mount=interpreter, **names)
@@ -114,3 +133,9 @@ def new_httpd():
 def new_site(new_httpd, door):
     """Like `new_httpd`, with the mounts of a Site."""
     return lambda config="", **settings: new_httpd(config, door, **settings)
+
+
+@pytest.fixture
+def new_daemon(new_httpd):
+    """Makes sites with one process group, `daemon`, of the given options; not started yet."""
+    return lambda options="threads=4", config="", **settings: new_httpd(config, daemon(options), **settings)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness.checklist import line, ours, smoke
+from harness.checklist import embedded_only, line, ours, smoke
 from harness.condition import wait_until
 
 HTTPD_MODULES = ("auth_basic", "authn_core", "authn_file", "authz_user")
@@ -368,6 +368,7 @@ def test_head_becomes_get_by_default_only_when_an_output_filter_is_active(method
     assert method_seen("/head-deflated", [("Accept-Encoding", "gzip")]) == "GET"
 
 
+@embedded_only("it is about the embedded one")
 @line("PY-35")
 def test_an_embedded_request_was_in_no_queue_and_no_daemon(environ):
     values = environ()

@@ -71,7 +71,7 @@ def ended(pid):
 @pytest.mark.parametrize("place", PLACES)
 def test_a_forked_process_that_comes_back_ends_and_only_its_parent_answers(site, log, place, end, status):
     app = site.script(TOP + PLACES[place].format(end=end))
-    child = site.child()
+    child, process = site.child(), site.process()
     says = f"the child ended with {status}"
     body = {"application": says, "iterator": f"first, {says}", "close": "first"}[place]
     log.expect(rf"WSGI0309.*\(exit status {status}\)", times=3)
@@ -83,7 +83,7 @@ def test_a_forked_process_that_comes_back_ends_and_only_its_parent_answers(site,
     if place == "close":
         log.wait_for(says, count=3)
     assert len(log.matching("WSGI0309")) == 3
-    assert site.children() == [child] and children_of(child) == []
+    assert site.children() == [child] and site.process() == process and children_of(process) == []
 
 
 @pytest.mark.parametrize("status", [0, 3])
@@ -92,7 +92,7 @@ def test_a_forked_process_that_ends_itself_is_left_alone(site, log, status):
     with site.connect() as connection:
         for _ in range(3):
             assert connection.get(app.url).text == f"the child ended with {status}"
-    assert children_of(site.child()) == []
+    assert children_of(site.process()) == []
 
 
 def test_multiprocessing_and_subprocess_work_within_an_application(serve, site):
@@ -109,4 +109,4 @@ def test_multiprocessing_and_subprocess_work_within_an_application(serve, site):
         return [f"{process.exitcode} {command.returncode}".encode()]
 
     assert serve(application).get().body == b"3 4"
-    assert children_of(site.child()) == []
+    assert children_of(site.process()) == []

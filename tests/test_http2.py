@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness.checklist import both_interpreters, line, ours
+from harness.checklist import both_interpreters, line, ours, ours_in_daemon
 from harness.condition import wait_until
 
 pytestmark = both_interpreters
@@ -83,6 +83,7 @@ def test_a_body_with_content_length_arrives_whole(serve, client, size):
     assert (stream.status, stream.header("x-length"), stream.body) == (200, str(size), b"[" + b"x" * size + b"]")
 
 
+@ours_in_daemon
 @line("IMP-02")
 @pytest.mark.parametrize("size", [1, 300_000])
 def test_a_body_without_content_length_arrives_whole_where_chunked_requests_are_allowed(serve, client, size):
@@ -102,6 +103,7 @@ def test_a_body_over_the_limit_gets_413(serve, client, log):
     assert client.request("POST", app.url + "/limited", [("content-length", "1001")], b"x" * 1001).status == 413
 
 
+@ours_in_daemon
 def test_a_body_that_comes_in_pieces_is_read_as_it_comes(serve, client):
     def application(environ, start_response):
         start_response("200 OK", [])
@@ -253,18 +255,19 @@ def test_a_stream_that_the_client_cancels_closes_the_iterable_and_the_others_go_
     assert client.get(other.url).body == b"other"
 
 
-def test_a_connection_that_breaks_while_streaming_harms_nothing(script, site, log):
+def test_a_connection_that_breaks_while_streaming_harms_nothing(script, site, log, serving):
     app = script(ENDLESS)
     log.expect("the iterable was closed", times=5)
-    child = site.child()
+    process = serving()
     for _ in range(5):
         client = site.connect_http2()
         client.wait_for(client.open("GET", app.url), 1)
         client.close()
     log.wait_for("the iterable was closed", count=5)
-    assert site.child() == child
+    assert serving() == process
 
 
+@ours_in_daemon
 def test_an_upload_that_is_cancelled_raises_oserror_in_the_application(script, site, client, log):
     app = script(
         "def application(environ, start_response):\n"

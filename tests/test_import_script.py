@@ -3,8 +3,10 @@
 import pytest
 
 from harness import installation
-from harness.checklist import line
+from harness.checklist import embedded_only, line
 from harness.condition import wait_until
+
+pytestmark = embedded_only("test_daemon_groups.py has import scripts of groups")
 
 SHOW = """
 import json, sys, threading

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from harness.broken import assert_breaks
-from harness.checklist import both_interpreters, line, ours, smoke
+from harness.checklist import both_interpreters, line, ours, ours_in_daemon, smoke
 from harness.condition import wait_until
 from harness.http1 import Incomplete
 
@@ -257,6 +257,7 @@ def test_repeated_set_cookie_and_www_authenticate_stay_separate(answer):
     assert response.all("WWW-Authenticate") == ["Basic", "Digest"]
 
 
+@ours_in_daemon
 @line("PY-135", "IMP-38")
 def test_repeated_headers_are_preserved_individually(answer):
     response = answer("[b'']", [("X-Dup", "1"), ("Link", "a"), ("x-dup", "2"), ("Link", "b")]).get()
@@ -264,6 +265,7 @@ def test_repeated_headers_are_preserved_individually(answer):
     assert response.all("Link") == ["a", "b"]
 
 
+@ours_in_daemon
 @line("PY-136")
 def test_a_status_header_does_not_change_the_status(answer):
     response = answer("[b'body']", [("Status", "404 Nope")]).get()
@@ -298,6 +300,7 @@ def test_no_content_type_is_invented(answer):
     assert answer("[b'body']").get().header("Content-Type") is None
 
 
+@ours_in_daemon
 def test_the_content_type_is_sent_as_it_is(answer):
     assert (
         answer("[b'']", [("Content-Type", "Text/Plain; Charset=X")]).get().header("Content-Type")
@@ -305,6 +308,7 @@ def test_the_content_type_is_sent_as_it_is(answer):
     )
 
 
+@ours_in_daemon
 @line("PY-141")
 def test_a_response_header_of_60_kb_passes(answer):
     assert answer("[b'']", [("X-Long", "x" * 60_000)]).get().header("X-Long") == "x" * 60_000
@@ -317,6 +321,7 @@ def test_date_and_server_come_from_httpd(answer):
     assert response.header("Date").endswith("GMT")
 
 
+@ours_in_daemon
 def test_last_modified_and_etag_are_sent_as_they_are_and_not_evaluated(answer):
     app = answer("[b'body']", [("Last-Modified", "Thu, 01 Jan 2099 00:00:00 GMT"), ("ETag", '"x"')])
     response = app.get(headers=[("If-None-Match", '"y"')])
@@ -371,20 +376,20 @@ def application(environ, start_response):
 
 
 @line("PY-124")
-def test_the_server_serves_on_after_clients_that_left_in_the_middle(serve, site):
+def test_the_server_serves_on_after_clients_that_left_in_the_middle(serve, site, serving):
     def application(environ, start_response):
         start_response("200 OK", [])
         return (b"x" * 65536 for _ in range(100))
 
     app = serve(application)
-    child = site.child()
+    process = serving()
     for _ in range(30):
         connection = site.connect()
         connection.send_head("GET", app.url)
         connection.take(10)
         connection.reset()
     assert len(app.get().body) == 65536 * 100
-    assert site.child() == child
+    assert serving() == process
 
 
 def test_a_client_that_has_only_closed_its_sending_half_gets_the_whole_response(answer, site):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness.checklist import both_interpreters, line, ours
+from harness.checklist import both_interpreters, embedded_only, line, ours, ours_in_daemon
 from harness.process import resident_kib
 
 pytestmark = both_interpreters
@@ -232,6 +232,7 @@ def test_an_exception_of_close_is_logged_and_leaves_the_response_intact(script, 
         assert json.loads(connection.get(app.url + "/calls").body) == ["closed"]
 
 
+@ours_in_daemon
 @line("PY-119")
 def test_a_close_attribute_that_cannot_be_looked_up_is_logged(script, log):
     log.expect_exception("ValueError: looking up close", code="WSGI0194")
@@ -286,6 +287,7 @@ def application(environ, start_response):
 # -- streaming
 
 
+@ours_in_daemon
 @line("PY-120", "REQ-25")
 def test_each_yielded_block_reaches_the_client_before_the_next_is_made(serve, site):
     def application(environ, start_response):
@@ -305,6 +307,7 @@ def test_each_yielded_block_reaches_the_client_before_the_next_is_made(serve, si
         assert connection.chunk() == b""
 
 
+@ours_in_daemon
 @line("PY-120")
 def test_each_block_of_known_length_reaches_the_client_before_the_next_is_made(serve, site):
     def application(environ, start_response):
@@ -331,7 +334,7 @@ def test_many_blocks_arrive_in_order(serve):
 
 
 @line("REQ-27")
-def test_a_slow_client_with_a_large_response_does_not_make_the_child_grow(serve, site):
+def test_a_slow_client_with_a_large_response_does_not_make_the_child_grow(serve, site, serving):
     def application(environ, start_response):
         blocks = 1 if environ["PATH_INFO"] else 1600
         start_response("200 OK", [("Content-Length", str(blocks * 65536))])
@@ -339,14 +342,15 @@ def test_a_slow_client_with_a_large_response_does_not_make_the_child_grow(serve,
 
     app = serve(application)
     app.get("/warm-up")
-    before = resident_kib(site.child())
+    processes = {site.child(), serving()}
+    before = sum(map(resident_kib, processes))
     with site.connect() as connection:
         connection.send_head("GET", app.url)
         connection.head()
         received = 0
         while received < 100 << 20:
             received += len(connection.take(1 << 20))
-            assert resident_kib(site.child()) - before < 20_000
+            assert sum(map(resident_kib, processes)) - before < 20_000
 
 
 # -- exceptions before anything was sent
@@ -372,23 +376,23 @@ def test_an_exception_before_the_first_block_gets_the_500_page_without_the_appli
 
 @line("PY-125")
 @pytest.mark.parametrize("exit_", ["sys.exit()", "sys.exit(3)", "raise SystemExit('reason')"])
-def test_system_exit_gets_500_and_the_process_lives(script, site, log, exit_):
+def test_system_exit_gets_500_and_the_process_lives(script, log, exit_, serving):
     log.expect("WSGI0175: .*SystemExit.*ignored")
     log.allow(r"Traceback|^(\[script [^\]]*\] )?(  |SystemExit)")
-    child = site.child()
+    process = serving()
     app = script(f"import sys\ndef application(environ, start_response):\n    {exit_}\n")
     assert app.get().status == 500
-    assert site.child() == child
+    assert serving() == process
 
 
 @line("PY-126")
 @pytest.mark.parametrize("exception", ["KeyboardInterrupt", "GeneratorExit", "BaseException", "MemoryError"])
-def test_any_base_exception_gets_500_and_the_process_lives(script, site, log, exception):
+def test_any_base_exception_gets_500_and_the_process_lives(script, log, exception, serving):
     log.expect_exception(exception)
-    child = site.child()
+    process = serving()
     app = script(f"def application(environ, start_response):\n    raise {exception}('x')\n")
     assert app.get().status == 500
-    assert site.child() == child
+    assert serving() == process
 
 
 @ours
@@ -429,7 +433,9 @@ def test_the_header_line_of_an_exception_names_type_script_and_interpreter(scrip
 
 @line("REQ-22", "REQ-23")
 @pytest.mark.parametrize("status", ["404 Not Found", "500 Oops", "503 Sorry"])
-@pytest.mark.parametrize("rest", ["", "/overridden"])
+@pytest.mark.parametrize(
+    "rest", ["", pytest.param("/overridden", marks=embedded_only("a group heeds it: test_daemon_groups.py"))]
+)
 def test_the_applications_own_error_body_is_delivered_unchanged(script, status, rest):
     app = script(
         f"def application(environ, start_response):\n    start_response({status!r}, [])\n    return [b'my own page']\n"

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from harness import installation
-from harness.checklist import line, ours, smoke
+from harness.checklist import embedded_only, line, ours, ours_in_daemon, smoke
 from harness.condition import wait_until
 from harness.process import children_of, descriptors_of
 
@@ -71,6 +71,7 @@ def test_a_graceful_restart_puts_a_new_configuration_in_force(new_site):
     assert app.get().body == b"hello"
 
 
+@ours_in_daemon
 @line("LIF-11")
 def test_a_request_that_runs_during_a_graceful_restart_is_finished(new_site):
     site = new_site().start()
@@ -79,6 +80,7 @@ def test_a_request_that_runs_during_a_graceful_restart_is_finished(new_site):
         assert site.script(HELLO).get().body == b"hello"
 
 
+@ours_in_daemon
 @line("LIF-12")
 def test_graceful_stop_lets_a_request_finish(new_site):
     site = new_site().start()
@@ -161,6 +163,7 @@ def test_a_non_daemon_thread_is_joined_before_atexit_functions_run(new_site, mou
     assert ["first" in message for message in messages] == [True, False]
 
 
+@embedded_only("a worker has its shutdown-timeout")
 @ours
 @line("PY-209")
 def test_a_thread_that_does_not_end_delays_the_end_of_a_child_only_within_a_limit(new_site):
@@ -238,6 +241,7 @@ def test_the_module_links_no_libpython():
     assert "libpython" not in listing and "not found" not in listing
 
 
+@embedded_only("test_daemon_httpd.py has httpd -X with a group")
 @line("LIF-20")
 def test_httpd_x_serves_requests_in_a_single_process(new_site):
     site = new_site()
@@ -251,6 +255,7 @@ def test_httpd_x_serves_requests_in_a_single_process(new_site):
     assert not children_of(site.pid())
 
 
+@embedded_only("a group's flags do not depend on the MPM: test_daemon_identity.py")
 @line("LIF-21", "PY-31", "PY-32")
 @pytest.mark.parametrize(
     ("mpm", "multithread", "multiprocess"), [("event", True, False), ("worker", True, False), ("prefork", False, True)]
@@ -275,6 +280,7 @@ def test_each_mpm_serves_with_its_flags(new_site, mpm, multithread, multiprocess
     assert app.json() == [multithread, multiprocess, False, 0]
 
 
+@embedded_only("a group's flags do not depend on the MPM")
 @line("PY-31", "PY-32")
 @pytest.mark.parametrize("mpm", ["event", "worker"])
 @pytest.mark.parametrize(("threads", "children"), [(1, 1), (1, 2), (2, 2)])
@@ -292,6 +298,7 @@ def test_the_flags_say_how_many_threads_and_children_there_may_be(new_site, mpm,
     assert app.get().text == repr((threads > 1, children > 1))
 
 
+@embedded_only("test_daemon_limits.py counts a group's threads")
 @line("LIF-17")
 @pytest.mark.parametrize("mount", ["main", "sub"])
 def test_as_many_requests_run_at_once_as_the_child_has_threads(new_site, mount):
@@ -312,6 +319,7 @@ def test_as_many_requests_run_at_once_as_the_child_has_threads(new_site, mount):
     assert len({response.body for response in responses}) == 6
 
 
+@ours_in_daemon
 @line("LIF-21")
 @pytest.mark.parametrize("mpm", ["event", "worker", "prefork"])
 def test_each_mpm_survives_concurrent_requests_and_graceful_restarts(new_site, mpm):
@@ -347,6 +355,7 @@ def test_each_mpm_survives_concurrent_requests_and_graceful_restarts(new_site, m
     assert not failures, (failures[:5], [record.text for record in site.log.matching("answering 50")][:5])
 
 
+@ours_in_daemon
 @line("LIF-22")
 @pytest.mark.parametrize("identity", ["", "User #1\nGroup #1\n"], ids=["no User", "another User"])
 @pytest.mark.parametrize("mount", ["main", pytest.param("sub", marks=ours)])
@@ -364,6 +373,7 @@ def test_an_ordinary_user_can_start_httpd_and_is_who_the_application_runs_as(new
     assert app.get().text == repr((names.pw_uid, names.pw_gid))
 
 
+@embedded_only("a worker has its shutdown-timeout")
 @ours
 @pytest.mark.parametrize("doing", ["environ['wsgi.input'].read()", "any(iter(int, 1))", "threading.Event().wait()"])
 @pytest.mark.parametrize("mount", ["main", "sub"])
@@ -386,6 +396,7 @@ def test_prefork_stops_at_once_and_quietly_within_a_request(new_site, mount, doi
         assert connection.rest() == b""
 
 
+@embedded_only("the numbers are those of httpd's children")
 @line("PY-176")
 def test_the_apache_modules_attributes_say_what_httpd_is(new_site):
     site = new_site().start()

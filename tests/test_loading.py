@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from harness import installation
-from harness.checklist import both_interpreters, line, ours, smoke
+from harness.checklist import both_interpreters, embedded_only, line, ours, ours_in_daemon, smoke
 from harness.condition import wait_until
 
 pytestmark = both_interpreters
@@ -166,13 +166,13 @@ def test_an_exception_while_loading_gets_500_and_a_fixed_file_works_without_rest
 
 @line("PY-163")
 @pytest.mark.parametrize("statement", ["sys.exit()", "sys.exit('reason')", "raise SystemExit(3)"])
-def test_sys_exit_while_loading_gets_500_and_the_process_lives(script, site, log, statement):
+def test_sys_exit_while_loading_gets_500_and_the_process_lives(script, log, statement, serving):
     log.expect(LOAD_FAILED)
     log.allow(r"Traceback|^(\[script [^\]]*\] )?(  |SystemExit)|SystemExit")
-    child = site.child()
+    process = serving()
     app = script(f"import sys\n{statement}\n")
     assert app.get().status == 500
-    assert site.child() == child
+    assert serving() == process
     app.rewrite(answering("fixed"))
     assert app.get().body == b"fixed"
 
@@ -211,6 +211,7 @@ def test_a_load_that_failed_for_an_outside_reason_is_tried_again_after_a_second(
     assert wait_until(lambda: app.get().status == 200, "the script to be tried again", interval=0.2)
 
 
+@ours_in_daemon
 @line("PY-162", "MAP-22", "IMP-37")
 def test_a_missing_callable_gets_404_embedded(script, log):
     log.expect("WSGI0089.*does not contain WSGI application 'application'")
@@ -252,6 +253,7 @@ def test_an_unreadable_script_gets_500(script, log):
     assert app.get().status == 500
 
 
+@ours_in_daemon
 def test_an_empty_script_has_no_callable(script, log):
     log.expect("WSGI0089")
     assert script("").get().status == 404
@@ -315,16 +317,17 @@ def make_bad(site, script, name, content):
 # -- reloading
 
 
+@embedded_only("a group starts new processes: test_daemon_httpd.py")
 @line("PY-164", "LIF-10")
-def test_touching_a_script_reloads_it_alone_in_the_same_process(script, site, log, door):
+def test_touching_a_script_reloads_it_alone_in_the_same_process(script, log, door, serving):
     app = script("import collections\nNUMBER = getattr(collections, 'loads', 0)\ncollections.loads = NUMBER + 1\n"
                  "def application(e, s):\n    s('200 OK', [])\n    return [str(NUMBER).encode()]\n")  # fmt: skip
-    child = site.child()
+    process = serving()
     first = int(app.get().body)
     assert int(app.get().body) == first
     app.touch()
     assert int(app.get().body) == first + 1
-    assert site.child() == child
+    assert serving() == process
 
 
 @smoke
@@ -345,6 +348,7 @@ def test_an_older_modification_time_reloads_as_well(script):
     assert app.get().body == b"older"
 
 
+@ours_in_daemon
 def test_a_running_request_keeps_the_old_module(script, site):
     app = script(
         "NAME = 'old'\n"
@@ -363,6 +367,7 @@ def test_a_running_request_keeps_the_old_module(script, site):
         assert connection.chunk() == b"old"
 
 
+@embedded_only("a group starts new processes: test_daemon_httpd.py")
 @line("PY-166", "LIF-09")
 def test_reload_required_that_is_true_reloads_and_is_given_the_path(script, site):
     flag = site.root / "reload-required"

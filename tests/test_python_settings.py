@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.checklist import line, ours
+from harness.checklist import embedded_only, line, ours
 from harness.condition import wait_until
 from harness.installation import IS_OURS
 from harness.process import is_alive
@@ -70,6 +70,7 @@ def test_a_random_hash_seed_is_random_and_differs_between_processes(new_site):
     assert seen[0]["hash"] != seen[1]["hash"]
 
 
+@embedded_only("WSGIPythonPath is not for groups, which have python-path")
 @line("PY-202")
 def test_python_path_is_first_on_sys_path_and_its_pth_files_are_processed(facts, tmp_path_factory):
     base = tmp_path_factory.mktemp("path")
@@ -189,6 +190,7 @@ def test_signal_registration_works_in_a_forked_child(new_site):
 # -- embedded mode switched off
 
 
+@embedded_only("it is about the embedded one")
 @line("EXP-13")
 def test_restrict_embedded_answers_500_and_starts_no_python(new_site):
     site = new_site("WSGIRestrictEmbedded On\n").start()
@@ -310,6 +312,7 @@ def test_log_level_wsgi_debug_shows_more_than_info(new_site):
     assert counts == [0, 2]
 
 
+@embedded_only("it is about the embedded one")
 def test_the_embedded_python_writes_no_bytecode_with_dont_write_bytecode(new_site):
     site = new_site("WSGIDontWriteBytecode On\nWSGIPythonPath {root}/packages\n")
     packages = site.root / "packages"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.checklist import both_interpreters, line, ours, smoke
+from harness.checklist import both_interpreters, line, ours, ours_in_daemon, smoke
 
 pytestmark = both_interpreters
 
@@ -205,7 +205,7 @@ def test_exc_info_after_the_head_was_sent_raises_the_original_exception(serve):
         ("(None, None, None)", "RuntimeError: start_response() called more than once"),
     ],
 )
-def test_exc_info_of_any_objects_after_the_head_was_sent_raises_an_exception(script, site, exc_info, error):
+def test_exc_info_of_any_objects_after_the_head_was_sent_raises_an_exception(script, exc_info, error, serving):
     app = script(
         f"""
 def application(environ, start_response):
@@ -216,19 +216,19 @@ def application(environ, start_response):
         return [f"{{type(error).__name__}}: {{error}}".encode()]
 """
     )
-    child = site.child()
+    process = serving()
     for _ in range(50):
         assert app.get().text.startswith("sent, " + error)
-    assert site.child() == child
+    assert serving() == process
 
 
 @ours
 @pytest.mark.parametrize("use", ["{type}()", "{type}.__new__({type})", "setattr({type}, 'log', None)"])
-def test_the_type_behind_start_response_can_be_neither_called_nor_changed(outcome, site, use):
-    child = site.child()
+def test_the_type_behind_start_response_can_be_neither_called_nor_changed(outcome, use, serving):
+    process = serving()
     assert outcome(use.format(type="type(start_response.__self__)")).startswith("TypeError: ")
     assert outcome("start_response('200 OK', [])").startswith("returned ")
-    assert site.child() == child
+    assert serving() == process
 
 
 @line("PY-101")
@@ -301,6 +301,7 @@ def application(environ, start_response):
 # -- write
 
 
+@ours_in_daemon
 @line("PY-106")
 def test_write_returns_none_and_the_client_has_the_data_before_the_application_goes_on(serve, site):
     def application(environ, start_response):

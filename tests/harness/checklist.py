@@ -9,5 +9,12 @@ def line(*ids):
 
 
 ours = pytest.mark.ours
+# What mod_wsgi has wrong, or does otherwise, in daemon mode alone.
+ours_in_daemon = pytest.mark.ours_in_daemon
 smoke = pytest.mark.smoke
 both_interpreters = pytest.mark.both_interpreters
+
+
+def embedded_only(reason):
+    """Not run through the daemon door: `reason` says what there is no counterpart for."""
+    return pytest.mark.embedded_only(reason)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from .condition import wait_until
 
-# Set by Httpd in its configuration, so that records can be taken apart without guessing.
+# Set by Httpd in its configuration, so that records can be taken apart without guessing. A process beside httpd that
+# writes to the log itself does so in httpd's default format, which has no request and names the thread.
 FORMAT = r'"[%{cu}t] [%-m:%l] [pid %P] [request\ %L] [client\ %a] %M"'
 
 _RECORD = re.compile(
-    r"\[[^\]]*\] \[(?P<module>[\w-]*):(?P<level>\w+)\] \[pid (?P<pid>\d+)\] "
+    r"\[[^\]]*\] \[(?P<module>[\w-]*):(?P<level>\w+)\] \[pid (?P<pid>\d+)(?::tid \d+)?\] "
     r"(?:\[request (?P<request>[^\]]*)\] )?(?:\[client (?P<client>[^\]]*)\] )?(?P<message>.*)",
     re.DOTALL,
 )

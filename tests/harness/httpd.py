@@ -209,10 +209,31 @@ class Httpd:
             raise AssertionError(f"httpd did not stop within {timeout} s") from None
         finally:
             self._process = None
+        self.assert_nothing_is_left()
+
+    def assert_nothing_is_left(self):
+        """Once httpd has ended, however it did: no supervisor, no worker, no socket, within a few seconds."""
+        try:
+            wait_until(lambda: not process.adopted(), "supervisor and workers to end")
+        finally:
+            _kill(process.adopted())
+        wait_until(lambda: not self.sockets(), "the sockets to be removed")
+
+    def sockets(self):
+        """What lies below the prefix of daemon mode's sockets: its name goes on with the pid of httpd."""
+        return sorted(self.root.glob("wsgi.[0-9]*"))
+
+    def kill(self):
+        """Ends httpd's parent at once, as the kernel does when memory is short."""
+        self._process.kill()
+        self._process.wait()
+        self._process = None
 
     def discard(self):
         """Stops httpd and removes its directory (kept when WSGI_TEST_KEEP is set, for looking at it)."""
         self.stop()
+        # What a killed httpd has left, if the test failed before it could end it.
+        _kill([pid for pid in process.children_of(os.getpid()) if str(self.root) in process.command_line(pid)])
         if not os.environ.get("WSGI_TEST_KEEP"):
             shutil.rmtree(self.root)
 
@@ -221,7 +242,19 @@ class Httpd:
 
     def children(self):
         """Pids of the MPM's children."""
-        return process.children_of(self._process.pid)
+        children = process.children_of(self._process.pid)
+        return [pid for pid in children if not process.is_supervisor(pid) and not process.is_worker(pid)]
+
+    def supervisor(self):
+        """The pid of the supervisor of daemon mode; None without one, as with mod_wsgi."""
+        found = [pid for pid in process.children_of(self._process.pid) if process.is_supervisor(pid)]
+        assert len(found) <= 1, f"there are {len(found)} supervisors"
+        return found[0] if found else None
+
+    def workers(self, group=""):
+        """Pids of the processes of daemon mode, of one group if it is named."""
+        family = process.descendants_of(self._process.pid)
+        return [pid for pid in family if process.is_worker(pid, group)]
 
     def child(self):
         """The pid of the only child."""

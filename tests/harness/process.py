@@ -1,6 +1,40 @@
 """Processes as Linux shows them in /proc. Looks only; ends nothing."""
 
+import ctypes
+import os
 from pathlib import Path
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans():
+    """From now on, whatever outlives its parent below this process becomes a child of this process (prctl(2))."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def adopted():
+    """Pids of supervisors and workers that have outlived their parents."""
+    return [pid for pid in children_of(os.getpid()) if is_supervisor(pid) or is_worker(pid)]
+
+
+def command_line(pid):
+    """The arguments of the process; none if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def is_supervisor(pid):
+    """Whether it is the process manager of daemon mode."""
+    first = (command_line(pid) or [""])[0]
+    return first.rpartition("/")[2] == "wsgictl"
+
+
+def is_worker(pid, group=""):
+    """Whether it serves a process group that has `display-name=%{GROUP}`."""
+    return (command_line(pid) or [""])[0].startswith(f"(wsgi:{group}{')' if group else ''}")
 
 
 def parent_of(pid):
@@ -42,6 +76,17 @@ def has_connections(port):
         if int(fields[1].rpartition(":")[2], 16) == port and fields[3] in held:
             return True
     return False
+
+
+def targets_of_descriptors(pid):
+    """What the descriptors of the process are open on, as the kernel writes it: by number."""
+    targets = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            targets[int(entry.name)] = os.readlink(entry)
+        except FileNotFoundError:
+            pass  # Closed while we looked.
+    return targets
 
 
 def resident_kib(pid):

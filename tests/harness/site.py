@@ -18,8 +18,17 @@ from dataclasses import dataclass
 from . import installation
 from .httpd import Httpd
 
-# Where the directory of scripts is mounted, by the interpreter that runs them.
+# Where the directory of scripts is mounted, by the interpreter that runs them. Behind the daemon door each of the two
+# has a process of its own.
 MOUNTS = {"main": "%{GLOBAL}", "sub": "sub"}
+
+PID = """
+import os
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [str(os.getpid()).encode()]
+"""
 
 
 class Site(Httpd):
@@ -59,7 +68,16 @@ class Site(Httpd):
         path.parent.mkdir(mode=0o755, exist_ok=True)
         path.write_bytes(source if isinstance(source, bytes) else source.encode())
         path.chmod(0o644)
-        return App(self, f"/{mount}/{name}", path)
+        return App(self, f"/{mount}/{name}", path, mount)
+
+    def process(self, mount="main"):
+        """The pid of the process that serves this mount (one of them, if there are several): it is asked itself."""
+        path = self.scripts / "pid-of-process.wsgi"
+        if not path.exists():
+            self.script(PID, mount, path.name)
+        response = self.get(f"/{mount}/{path.name}")
+        assert response.status == 200, response.body
+        return int(response.body)
 
     def configure(self, config):
         super().configure(self._mounts() + config)
@@ -81,6 +99,11 @@ class App:
     site: Site
     url: str
     path: os.PathLike
+    mount: str = "main"
+
+    def process(self):
+        """The pid of the process that serves the script's mount."""
+        return self.site.process(self.mount)
 
     def get(self, rest="", headers=()):
         return self.request("GET", rest, headers)

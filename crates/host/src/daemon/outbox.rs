@@ -29,11 +29,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Outbox {
-    /// Has a frame go out before the next one.
-    pub(crate) fn put_ahead(&self, frame: &Frame<'_>) {
-        frame.put(&mut lock(&self.ahead));
-    }
-
     /// Sends a log line at once if that needs no wait, else before the next frame; false if too many wait already.
     pub(crate) fn log(&self, stream: &Stream, level: Level, line: &[u8]) -> bool {
         {

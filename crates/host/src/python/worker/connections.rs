@@ -196,7 +196,7 @@ fn receive(connection: &mut Connection) -> io::Result<Option<usize>> {
     Ok(received)
 }
 
-/// Checks the peer's secret, and has the worker's go out ahead of the first answer.
+/// Checks the peer's secret and shows the worker's, before any request of the connection is begun.
 fn greet(worker: &Worker, connection: &mut Connection, hello: Hello) -> bool {
     if !is_same(&hello.secret, &worker.own.secret) {
         warn_now_and_then("WSGI0344: a connection does not know the group's secret; closing it");
@@ -204,13 +204,17 @@ fn greet(worker: &Worker, connection: &mut Connection, hello: Hello) -> bool {
     }
     connection.is_known = true;
     connection.cell = worker.seat.open_cell();
-    connection.outbox.put_ahead(&Frame::Welcome(Welcome {
+    let mut welcome = Vec::new();
+    Frame::Welcome(Welcome {
         secret: worker.own.reply,
         pid: std::process::id(),
         incarnation: worker.own.incarnation,
         cell: connection.cell,
-    }));
-    true
+    })
+    .put(&mut welcome);
+    // Now, and not with the first answer: until the child knows the cell it takes no request for begun, and
+    // sends it again if this process dies.
+    connection.outbox.write(&connection.stream, &[&welcome], &mut || false).is_ok()
 }
 
 /// Takes as long whatever differs.

@@ -1,0 +1,216 @@
+"""A worker, the supervisor or httpd dies: what its clients see, what the log says, what comes after, what is left."""
+
+import itertools
+import os
+import signal
+
+import pytest
+
+from harness import installation
+from harness.checklist import line, ours, smoke
+from harness.condition import wait_until
+from harness.door import daemon
+from harness.messages import BROKEN, DIED
+from harness.process import descriptors_of, is_alive
+from harness.puppet import Gated, Puppet
+
+HELLO = """
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"hello"]
+"""
+
+
+def wait_for_another(site, old):
+    """The pid of the worker that serves in place of `old`."""
+    return wait_until(lambda: (pid := site.process()) != old and pid, "another worker")
+
+
+@smoke
+def test_a_group_serves_from_a_process_of_its_own(new_daemon):
+    site = new_daemon().start()
+    assert site.process() in site.workers("daemon")
+    assert site.process() not in site.children()
+
+
+@ours
+def test_workers_are_below_a_supervisor_and_that_below_httpd(new_daemon):
+    site = new_daemon("processes=2 threads=2").start()
+    wait_until(lambda: len(site.workers()) == 2, "two workers")
+    assert site.supervisor() is not None
+    assert len(site.children()) == 1
+
+
+@line("IMP-29")
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
+        ("import os\nos._exit(3)", "exit status 3"),
+        ("import os\nos.abort()", "SIGABRT"),
+        ("import ctypes\nctypes.string_at(0)", "SIGSEGV"),
+    ],
+    ids=["kill -9", "_exit", "abort", "segmentation fault"],
+)
+def test_a_worker_that_dies_in_a_request_gives_502_a_line_with_the_cause_and_another_worker(new_daemon, code, said):
+    site = new_daemon().start()
+    puppet = Puppet(site)
+    old = site.process()
+    site.log.expect(f"{DIED}.*{said}" if installation.IS_OURS else DIED)
+    site.log.expect(BROKEN)
+    assert puppet.send(code).status == 502
+    assert wait_for_another(site, old) in site.workers()
+    assert not is_alive(old)
+
+
+@line("LIF-05")
+def test_requests_that_come_while_a_killed_worker_is_replaced_wait_and_succeed(new_daemon):
+    site = new_daemon().start()
+    app = site.script(HELLO)
+    assert app.get().body == b"hello"
+    site.log.expect(DIED)
+    os.kill(site.process(), signal.SIGKILL)
+    for _ in range(20):
+        assert app.get().body == b"hello"
+
+
+@ours
+@line("IMP-05")
+def test_a_worker_that_dies_within_a_response_breaks_the_transfer(new_daemon):
+    site = new_daemon().start()
+    app = site.script(
+        "import os\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])(b'began')\n"
+        "    os._exit(1)\n"
+    )
+    site.log.expect(DIED)
+    site.log.expect(f"WSGI0119|{BROKEN}")
+    with site.connect() as connection:
+        connection.send_request("GET", app.url)
+        connection.head()
+        assert connection.chunk() == b"began"
+        assert connection.rest() == b""
+
+
+@ours
+@line("IMP-17")
+def test_an_application_that_ends_its_process_at_every_load_is_not_started_at_full_speed(new_daemon):
+    site = new_daemon().start()
+    app = site.script("import os\nos._exit(7)\n")
+    site.log.expect(f"{DIED}.*exit status 7")
+    site.log.allow("WSGI0(310|311|116|117|146|147)")
+    seen = [app.get().status for _ in range(8)]
+    assert set(seen) <= {502, 503}
+    # 1, 2, 4 … seconds lie between the second and later starts.
+    assert len(site.log.matching(DIED)) <= 6
+
+
+@ours
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
+def test_a_supervisor_that_dies_is_replaced_and_the_group_serves_again(new_daemon, name):
+    site = new_daemon().start()
+    app = site.script(HELLO)
+    assert app.get().body == b"hello"
+    old = site.supervisor()
+    site.log.allow(r"WSGI03\d\d")
+    os.kill(old, getattr(signal, name))
+    wait_until(lambda: site.supervisor() not in (None, old), "another supervisor", timeout=20)
+    wait_until(lambda: app.get().status == 200, "an answer", timeout=20)
+
+
+@ours
+def test_a_request_that_runs_when_the_supervisor_is_killed_is_finished(new_daemon):
+    site = new_daemon().start()
+    gated = Gated(site)
+    site.log.allow(r"WSGI03\d\d")
+    with gated.begin("one") as connection:
+        old = site.supervisor()
+        os.kill(old, signal.SIGKILL)
+        wait_until(lambda: site.supervisor() not in (None, old), "another supervisor", timeout=20)
+        gated.open("one")
+        assert connection.response().status == 200
+
+
+@ours
+def test_signals_for_reloading_sent_to_the_supervisor_change_nothing(new_daemon):
+    site = new_daemon().start()
+    worker, supervisor = site.process(), site.supervisor()
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
+        os.kill(supervisor, number)
+    assert site.process() == worker
+    assert site.supervisor() == supervisor
+
+
+@ours
+@line("IMP-20")
+def test_when_httpd_is_killed_supervisor_workers_and_sockets_disappear(new_daemon):
+    site = new_daemon("processes=2 threads=2").start()
+    assert site.process() in site.workers()
+    children = site.children()
+    site.kill()
+    # The MPM's children of a killed parent are left to whoever has adopted them.
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+    site.assert_nothing_is_left()
+
+
+PARTS = ("worker", "supervisor", "httpd")
+
+
+@ours
+@pytest.mark.parametrize("order", list(itertools.permutations(PARTS)), ids="-".join)
+def test_nothing_is_left_when_the_parts_are_killed_in_any_order(new_daemon, order):
+    site = new_daemon().start()
+    assert Puppet(site).value("1") == 1
+    site.log.allow(r"WSGI03\d\d|AH0005\d|AH00052")
+    pids = {"worker": site.process(), "supervisor": site.supervisor()}
+    children = site.children()
+    for part in order:
+        if part == "httpd":
+            site.kill()
+            continue
+        try:
+            os.kill(pids[part], signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # It went with the one before.
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+    site.assert_nothing_is_left()
+
+
+@ours
+def test_a_fork_of_the_application_does_not_keep_the_group_from_ending(new_daemon):
+    site = new_daemon().start()
+    puppet = Puppet(site)
+    puppet.run("import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(300)\n    os._exit(0)\n")
+    site.log.allow("WSGI0314")
+    # `new_httpd` stops it, and fails on a worker or a socket that is left.
+    site.stop()
+
+
+def test_killing_workers_again_and_again_leaks_no_descriptor_of_httpd(new_daemon):
+    site = new_daemon().start()
+    site.log.allow(rf"{DIED}|WSGI0311")
+    pid = site.process()
+    before = descriptors_of(site.pid())
+    for _ in range(3):
+        os.kill(pid, signal.SIGKILL)
+        pid = wait_for_another(site, pid)
+    assert descriptors_of(site.pid()) <= before
+
+
+def test_two_groups_do_not_share_the_fate_of_one(new_httpd):
+    site = new_httpd(
+        "WSGIDaemonProcess other threads=2 display-name=%{GROUP}\n"
+        "WSGIScriptAlias /other/ {scripts}/\n<Location /other>\n  WSGIProcessGroup other\n</Location>\n",
+        daemon("threads=2"),
+    ).start()
+    app = site.script(HELLO)
+    site.script("def application(e, s):\n    import os\n    os._exit(9)\n", name="end.wsgi")
+    before = site.process()
+    site.log.expect(DIED)
+    site.log.expect(BROKEN)
+    assert site.get("/other/end.wsgi").status == 502
+    assert app.get().body == b"hello"
+    assert site.process() == before
