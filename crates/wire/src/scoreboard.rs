@@ -146,8 +146,7 @@ impl Scoreboard {
     /// Those of memfd_create(2), ftruncate(2) and fcntl(2).
     pub fn create(seats: u32) -> io::Result<OwnedFd> {
         let seats = seats.clamp(1, SEAT_LIMIT);
-        let file =
-            File::from(memfd_create(c"wsgi-scoreboard", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
+        let file = File::from(memfd_create(c"wsgi-scoreboard", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
         file.set_len(size(seats) as u64)?;
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;

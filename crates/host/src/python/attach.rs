@@ -68,11 +68,7 @@ pub(super) fn attach_in_turn<R>(interpreter: &'static Interpreter, work: impl Fn
     attach_through(worker::gate(), interpreter, work)
 }
 
-fn attach_through<R>(
-    gate: Option<&Gate>,
-    interpreter: &'static Interpreter,
-    work: impl FnOnce(Attached) -> R,
-) -> R {
+fn attach_through<R>(gate: Option<&Gate>, interpreter: &'static Interpreter, work: impl FnOnce(Attached) -> R) -> R {
     struct Release;
     impl Drop for Release {
         fn drop(&mut self) {

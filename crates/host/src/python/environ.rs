@@ -97,7 +97,13 @@ fn set(py: Attached, interpreter: &Interpreter, environ: &Ref, entry: Entry<'_>)
 }
 
 /// Adds the `mod_wsgi.*` keys that are no text.
-pub(super) fn add_times(py: Attached, environ: &Ref, request_start_us: u64, arrival: Option<Arrival>, thread_id: i64) -> Result<(), Raised> {
+pub(super) fn add_times(
+    py: Attached,
+    environ: &Ref,
+    request_start_us: u64,
+    arrival: Option<Arrival>,
+    thread_id: i64,
+) -> Result<(), Raised> {
     let names = &py.interpreter().names;
     py.dict_set(environ, &names.request_start, &py.float(seconds(request_start_us))?)?;
     match arrival {

@@ -39,9 +39,14 @@ const DRAIN_TICK_US: u64 = 50_000;
 enum Phase {
     Serving,
     /// Still serving, until nothing is left to do or the time (µs) has passed.
-    Draining { until_us: Option<u64> },
+    Draining {
+        until_us: Option<u64>,
+    },
     /// Requests that run may end, and then the exit functions run; at that time (µs) the process just ends.
-    Stopping { until_us: Option<u64>, has_left: bool },
+    Stopping {
+        until_us: Option<u64>,
+        has_left: bool,
+    },
 }
 
 /// A request thread's limit: which request was interrupted, and when.
@@ -260,7 +265,8 @@ impl Control {
         dump_all(Level::Error);
         self.stop("deadlock_timeout");
         // It will not be had for the exit functions either.
-        let until_us = self.worker.now_us() + us(Some(self.worker.limits.shutdown_timeout).filter(|s| *s > 0).unwrap_or(STUCK_S));
+        let until_us =
+            self.worker.now_us() + us(Some(self.worker.limits.shutdown_timeout).filter(|s| *s > 0).unwrap_or(STUCK_S));
         if let Phase::Stopping { until_us: until, .. } = &mut self.phase {
             *until = Some(until.map_or(until_us, |before| before.min(until_us)));
         }

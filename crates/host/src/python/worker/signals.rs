@@ -16,8 +16,7 @@ static OWNER: AtomicI32 = AtomicI32::new(0);
 const NONE: u8 = 0;
 
 /// Signals that have an effect, or may get one.
-const HANDLED: [c_int; 6] =
-    [libc::SIGTERM, libc::SIGINT, libc::SIGUSR1, libc::SIGXCPU, libc::SIGHUP, libc::SIGUSR2];
+const HANDLED: [c_int; 6] = [libc::SIGTERM, libc::SIGINT, libc::SIGUSR1, libc::SIGXCPU, libc::SIGHUP, libc::SIGUSR2];
 
 /// The control thread's alarm clock.
 pub(super) struct Wakeup {
