@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import installation, wire
+from harness import installation, process, wire
 from harness.condition import wait_until
 from harness.worker import REPLY, Worker
 
@@ -55,11 +55,10 @@ HELLO = "ok(); return [b'hello']"
 
 
 def pythons():
+    """That of the tests, and those that WSGI_TEST_PYTHONS names (see test_pythons.py)."""
     yield Path(sys.executable)
-    for version in ("3.10.13", "3.12.1", "3.13.0"):
-        python = Path(f"/root/.pyenv/versions/{version}/bin/python3")
-        if os.access(python, os.X_OK):
-            yield python
+    for home in filter(None, os.environ.get("WSGI_TEST_PYTHONS", "").split(":")):
+        yield next(path for path in (Path(home, "bin", "python"), Path(home, "bin", "python3")) if path.exists())
 
 
 # Connections.
@@ -424,10 +423,11 @@ def test_a_request_whose_client_has_gone_is_not_begun(start, script):
     for last_words in (lambda c: c.send(wire.cut(wire.CLIENT_GONE)), lambda c: c.shut()):
         connection = worker.connect()
         # Head and end in one go, so that both are there when the worker looks.
-        os.kill(worker.process.pid, signal.SIGSTOP)
+        worker.signal(signal.SIGSTOP)
+        wait_until(lambda: process.is_stopped(worker.process.pid), "every thread to stop")
         connection.send(worker.head(app))
         last_words(connection)
-        os.kill(worker.process.pid, signal.SIGCONT)
+        worker.signal(signal.SIGCONT)
         assert connection.is_closed()
     assert worker.scoreboard.seat()["begun"] == 0
 
