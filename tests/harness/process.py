@@ -50,6 +50,12 @@ def is_alive(pid):
     return parent_of(pid) is not None
 
 
+def is_stopped(pid):
+    """Whether every thread has been stopped by a signal."""
+    states = [stat.read_text().rpartition(")")[2].split()[0] for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return set(states) == {"T"}
+
+
 def children_of(pid):
     """Pids of the direct children, in ascending order."""
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())

@@ -177,8 +177,8 @@ class Connection:
             body = self.step(response, body)
         return response
 
-    def step(self, response, body=b""):
-        """Takes one frame; gives what is left of the body."""
+    def step(self, response, body=None):
+        """Takes one frame; sends what it asks for of a body, unless that is None, and gives what is left of it."""
         kind, frame = self.frame()
         payload = frame[8:]
         if kind == WELCOME:
@@ -192,8 +192,9 @@ class Connection:
         elif kind == WANT:
             (count,) = struct.unpack("<I", payload)
             response.wanted += count
-            part, body = body[:count], body[count:]
-            self.send(piece(part, MORE if body else END))
+            if body is not None:
+                part, body = body[:count], body[count:]
+                self.send(piece(part, MORE if body else END))
         elif kind == LOG:
             response.lines.append(payload[1:].decode())
         elif kind == DONE:
@@ -205,9 +206,10 @@ class Connection:
         return body
 
     def is_closed(self):
-        """Waits for the worker to close, or to say something."""
+        """Waits for the worker to close, or to say more than who it is and what it logs."""
         try:
-            self.frame()
+            while self.frame()[0] in (WELCOME, LOG):
+                pass
         except Closed:
             return True
         return False

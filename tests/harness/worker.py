@@ -78,6 +78,7 @@ class Worker:
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(self.path))
         listener.listen(100)
+        self._connections = []
         self._messages, self._news = [], threading.Condition()
         block = {
             **PUBLIC,
@@ -174,7 +175,8 @@ class Worker:
         self._channel.shutdown(socket.SHUT_RDWR)
 
     def connect(self, secret=SECRET, **options):
-        return wire.Connection(self.path, secret, **options)
+        self._connections.append(wire.Connection(self.path, secret, **options))
+        return self._connections[-1]
 
     def head(self, script, **options):
         """The head of a GET to a script; environ variables are given as `environ`."""
@@ -220,6 +222,8 @@ class Worker:
         if self.process.poll() is None:
             self.signal(signal.SIGKILL)
             self.process.wait()
+        for connection in self._connections:
+            connection.close()
         self._channel.close()
         self.scoreboard.close()
         self._stderr.close()

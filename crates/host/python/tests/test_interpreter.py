@@ -22,7 +22,8 @@ def test_setup_registers_what_the_native_half_calls(host, interpreter):
     assert registered["file_range"] is file_range
     assert registered["exit_functions"] is exits.run
     assert set(registered) == {
-        "template", "errors", "load", "report", "file_range", "file_wrapper", "exit_functions",
+        "template", "errors", "load", "report", "file_range", "file_wrapper", "exit_functions", "adopt",
+        "reload_required", "request_timeout",
     }  # fmt: skip
 
 
@@ -39,6 +40,47 @@ def test_the_template_is_what_pep_3333_asks_for(host, interpreter):
         "mod_wsgi.version": (6, 1, 1),
         "apache.version": (2, 4, 71),
     }
+
+
+def daemon(host, **settings):
+    host.values.update({"door": "daemon", "processes": "2", "threads": "4", "maximum_requests": "0", **settings})
+
+
+@pytest.mark.parametrize(
+    ("threads", "maximum_requests", "run_once"), [("1", "1", True), ("2", "1", False), ("1", "0", False)]
+)
+def test_run_once_is_one_thread_and_one_request(host, interpreter, threads, maximum_requests, run_once):
+    daemon(host, threads=threads, maximum_requests=maximum_requests)
+    interpreter.setup("")
+    assert host.registered["template"]["wsgi.run_once"] is run_once
+
+
+def test_a_daemon_process_has_its_groups_figures_and_apache_those_of_httpd(host, interpreter):
+    daemon(host)
+    interpreter.setup("shop")
+    ours, apache = sys.modules["mod_wsgi"], sys.modules["apache"]
+    assert (ours.maximum_processes, ours.threads_per_process) == (2, 4)
+    assert (apache.maximum_processes, apache.threads_per_process) == (16, 25)
+
+
+def test_the_application_group_may_get_its_name_late(host, interpreter):
+    daemon(host)
+    interpreter.setup("")
+    host.registered["adopt"]("shop")
+    assert sys.modules["mod_wsgi"].application_group == "shop"
+
+
+def test_a_service_may_handle_signals(host, interpreter):
+    daemon(host, threads="0")
+    before = signal.signal
+    interpreter.setup("")
+    assert signal.signal is before
+
+
+def test_home_comes_before_the_python_path(host, interpreter, tmp_path):
+    daemon(host, python_path=str(tmp_path), home="/srv/home")
+    interpreter.setup("")
+    assert sys.path[:2] == ["/srv/home", str(tmp_path)]
 
 
 def test_the_registered_loader_loads(host, interpreter, tmp_path):

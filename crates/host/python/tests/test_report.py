@@ -47,9 +47,17 @@ def test_a_sub_interpreter_and_a_daemon_process_are_named(host, request_):
     Reporter("shop", host.values).exception(caught(fail), "application")
     assert host.text()[0].endswith("for sub-interpreter 'shop' in embedded mode: ValueError: boom")
     host.reset()
-    host.values.update(door="worker", process_group="batch")
+    host.values.update(door="daemon", process_group="batch")
     Reporter("", host.values).exception(caught(fail), "application")
     assert host.text()[0].endswith("for main interpreter of daemon process 'batch': ValueError: boom")
+
+
+def test_a_group_that_gets_its_name_late_is_named_by_it(host, request_):
+    host.values.update(door="daemon", process_group="batch")
+    reporter = Reporter("", host.values)
+    reporter.rename("shop", host.values)
+    reporter.exception(caught(fail), "application")
+    assert host.text()[0].endswith("for application group 'shop' of daemon process 'batch': ValueError: boom")
 
 
 def test_system_exit_is_ignored_aloud(host, request_, reporter):

@@ -98,7 +98,7 @@ def _leave_out_own_frames(whole):
 
 def _place(application_group, settings):
     if settings["door"] == "daemon":
-        group = f"application group '{application_group}'" if application_group else "main application group"
+        group = f"application group '{application_group}'" if application_group else "main interpreter"
         return f"{group} of daemon process '{settings['process_group']}'"
     if application_group:
         interpreter = f"sub-interpreter '{application_group}'"

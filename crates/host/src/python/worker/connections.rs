@@ -34,6 +34,9 @@ const FIRST: u64 = 2;
 /// Most requests on one connection; the cell's counter has 32 bits.
 const REQUEST_LIMIT: u32 = 1 << 31;
 
+/// Most connections; an httpd has fewer threads than this.
+const CONNECTION_LIMIT: usize = 8192;
+
 /// Connections accepted before the listener is armed again.
 const ACCEPT_LIMIT: usize = 16;
 
@@ -99,6 +102,9 @@ fn welcome(worker: &Worker, socket: OwnedFd) {
             ));
         }
         Err(error) => return warn_now_and_then(&format!("WSGI0343: cannot tell who has connected: {error}; closing")),
+    }
+    if worker.connections.idle().len() >= CONNECTION_LIMIT {
+        return warn_now_and_then("WSGI0342: there are too many connections; closing a new one");
     }
     let limit = Some(worker.limits.socket_timeout).filter(|limit| *limit > 0).map(Duration::from_secs);
     let connection = Connection {

@@ -64,7 +64,10 @@ pub(super) fn serve(worker: &'static Worker, slot: &'static Slot, connection: &m
         }
     }
     let ignores_activity = head.facts().has(flags::IGNORE_ACTIVITY);
-    let _begun = Begun::new(worker, slot, *cell, &head, ignores_activity);
+    let Some(begun) = Begun::new(worker, slot, *cell, &head, ignores_activity) else {
+        end_unbegun(stream, outbox, &Frame::Refused(Refusal::Leaving));
+        return false;
+    };
     let on_activity = || {
         if !ignores_activity {
             worker.note_activity();
@@ -74,6 +77,8 @@ pub(super) fn serve(worker: &'static Worker, slot: &'static Slot, connection: &m
     let queue_start_us = queue_start(&head).unwrap_or(head.facts().request_start_us);
     let arrival = Arrival { queue_start_us, daemon_start_us };
     let outcome = catch_unwind(AssertUnwindSafe(|| walk(&mut exchange, &request_log, block, Some(arrival))));
+    // The child looks at the figures as soon as it has the answer.
+    begun.leave_seat();
     let is_kept = exchange.finish(outcome.unwrap_or(Outcome::Incomplete));
     if let Some(fault) = exchange.fault() {
         log_fault(fault);
@@ -81,24 +86,30 @@ pub(super) fn serve(worker: &'static Worker, slot: &'static Slot, connection: &m
     is_kept
 }
 
-/// A request that counts.
+/// A request that counts, and keeps the process from ending until it is dropped.
 struct Begun {
     worker: &'static Worker,
     slot: &'static Slot,
 }
 
 impl Begun {
+    /// `None` if the process has just begun to end.
     fn new(
         worker: &'static Worker,
         slot: &'static Slot,
         cell: u32,
         head: &RequestHead<'_>,
         ignores_activity: bool,
-    ) -> Begun {
-        worker.seat.begin(cell);
+    ) -> Option<Begun> {
         let method = head.get(Key::RequestMethod).unwrap_or_default();
         let uri = head.get(Key::RequestUri).unwrap_or_default();
         slot.begin(worker.now_us(), ignores_activity, &[b"request ", method, b" ", uri]);
+        let this = Begun { worker, slot };
+        // Asked again: either the control thread sees this request, or this thread sees that it is too late.
+        if worker.is_closed.load(Ordering::SeqCst) {
+            return None;
+        }
+        worker.seat.begin(cell);
         if !ignores_activity {
             worker.note_activity();
         }
@@ -113,14 +124,17 @@ impl Begun {
             // Limits that count from the first request.
             worker.wakeup.wake();
         }
-        Begun { worker, slot }
+        Some(this)
+    }
+
+    fn leave_seat(&self) {
+        self.worker.seat.end();
     }
 }
 
 impl Drop for Begun {
     fn drop(&mut self) {
         self.slot.end();
-        self.worker.seat.end();
         if self.worker.is_leaving.load(Ordering::SeqCst) {
             self.worker.wakeup.wake();
         }

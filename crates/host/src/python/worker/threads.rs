@@ -2,11 +2,14 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::thread;
 
+use gateway::Level;
 use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 
+use super::channel::log;
 use super::connections::{self, LEAVE, LISTENER, once};
 use super::limits::Slot;
 use super::state::Worker;
@@ -69,7 +72,13 @@ fn run(worker: &'static Worker, slot: &'static Slot) {
         match events[0].data() {
             LEAVE => return,
             LISTENER => connections::accept(worker),
-            mark => connections::serve(worker, slot, mark, &mut head),
+            mark => {
+                // A panic ends its connection and no thread.
+                let served = catch_unwind(AssertUnwindSafe(|| connections::serve(worker, slot, mark, &mut head)));
+                if served.is_err() {
+                    log(Level::Critical, "WSGI0300: internal error: a panic while a connection was served");
+                }
+            }
         }
     }
 }
