@@ -3,8 +3,10 @@
 //! Parent process only. The supervisor outlives configurations, so what is known of it is the one thing of
 //! this module that is kept in a static: the channel and the process behind it.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
@@ -41,6 +43,8 @@ struct Running {
     channel: Channel,
     pid: i32,
     started: Instant,
+    /// Where its sockets are.
+    directory: PathBuf,
     /// The process that started it: a child of httpd's has a copy of this record, and it is none of its business.
     parent: u32,
 }
@@ -81,7 +85,7 @@ pub(super) fn hand_over(server: Server<'_>, handover: &Handover<'_>) -> Result<V
     for _ in 0..2 {
         let running = match supervision.running.take() {
             Some(running) => running,
-            None => start(server)?,
+            None => start(server, &handover.begin)?,
         };
         match tell(&running.channel, handover) {
             Ok(settled) if !settled.is_root_missing => {
@@ -109,7 +113,7 @@ fn program() -> Result<PathBuf, String> {
     Err(format!("{} is missing: it belongs beside the module (make install puts it there)", program.display()))
 }
 
-fn start(server: Server<'_>) -> Result<Running, String> {
+fn start(server: Server<'_>, begin: &Begin) -> Result<Running, String> {
     let program = program()?;
     let failed = |error: io::Error| format!("cannot start {}: {error}", program.display());
     let (ours, theirs) = Channel::pair().map_err(failed)?;
@@ -117,7 +121,8 @@ fn start(server: Server<'_>) -> Result<Running, String> {
     companion::watch(server.process_pool(), pid, on_end);
     static AT_EXIT: Once = Once::new();
     AT_EXIT.call_once(|| server.process_pool().at_end(end_all));
-    Ok(Running { channel: ours, pid, started: Instant::now(), parent: std::process::id() })
+    let directory = PathBuf::from(OsStr::from_bytes(&begin.socket_directory));
+    Ok(Running { channel: ours, pid, started: Instant::now(), directory, parent: std::process::id() })
 }
 
 fn tell(channel: &Channel, handover: &Handover<'_>) -> io::Result<Settled> {
@@ -167,6 +172,9 @@ fn end(running: Running) {
         companion::kill(running.pid);
         companion::wait_for_end(running.pid, END_LIMIT);
     }
+    // A supervisor that has given up root's rights cannot remove the directory that it made with them. One that is
+    // not empty belongs to whoever comes next, which sweeps it.
+    let _ = std::fs::remove_dir(&running.directory);
 }
 
 /// The supervisor has ended: unless httpd ends, another takes its place. Called by httpd's main loop.
