@@ -1,5 +1,7 @@
 """What the documentation shows is what httpd accepts; what the module can say and be told has a section."""
 
+import os
+import pwd
 import re
 import shutil
 
@@ -156,3 +158,21 @@ def test_the_flask_configuration_serves_an_application_below_a_path(new_httpd):
     httpd.configure(included("flask", FLASK_SITE=httpd.root / "shop"))
     httpd.start()
     assert httpd.get("/shop/").text == "flask at /shop/"
+
+
+def test_the_daemon_configuration_serves_two_sites_as_two_users(new_httpd):
+    httpd = new_httpd(python_home=None)
+    script = "import os\ndef application(environ, start_response):\n    start_response('200 OK', [])\n"
+    script += "    return [str(os.getuid()).encode()]\n"
+    for name in ("shop", "blog"):
+        (httpd.root / name).mkdir(mode=0o755)
+        (httpd.root / name / "venv").symlink_to(installation.PYTHON_HOME)
+        (httpd.root / name / "site.wsgi").write_text(script)
+    place(httpd, "daemon")
+    httpd.configure(included("daemon", SHOP_SITE=httpd.root / "shop", BLOG_SITE=httpd.root / "blog"))
+    httpd.start()
+    users = [int(httpd.get(url).body) for url in ("/shop", "/blog")]
+    if os.getuid() == 0:
+        assert users == [pwd.getpwnam("daemon").pw_uid, pwd.getpwnam("nobody").pw_uid]
+    else:
+        assert users == [os.getuid()] * 2
