@@ -21,11 +21,10 @@ struct Place {
     in_flight: AtomicU32,
 }
 
-/// A child's pools and connections of one group. No lock is held while anything waits.
+/// A child's pools and connections of one group. No lock is held while anything waits. Made in the child, so that no
+/// connection is inherited; what a child forks (for CGI) serves no request.
 #[derive(Debug)]
 pub(super) struct Presence {
-    /// The child. Connections are not inherited: a process that was forked from it has none.
-    process: u32,
     scoreboard: Arc<Scoreboard>,
     pools: RwLock<HashMap<Vec<u8>, Pool>>,
     places: Box<[Place]>,
@@ -36,13 +35,7 @@ impl Presence {
     /// Nothing is known yet. In a child only.
     pub(super) fn new(scoreboard: Arc<Scoreboard>) -> Presence {
         let places = (0..scoreboard.seats()).map(|_| Place::default()).collect();
-        Presence {
-            process: std::process::id(),
-            scoreboard,
-            pools: RwLock::default(),
-            places,
-            turn: AtomicU32::new(std::process::id()),
-        }
+        Presence { scoreboard, pools: RwLock::default(), places, turn: AtomicU32::new(std::process::id()) }
     }
 
     /// The pool of an application group, if it is known.
@@ -102,9 +95,6 @@ impl Presence {
 
     /// An idle connection to the process that has the seat now.
     pub(super) fn take_idle(&self, seat: u32) -> Option<Connection> {
-        if self.process != std::process::id() {
-            return None;
-        }
         let incarnation = self.scoreboard.seat(seat)?.incarnation.load(Ordering::Acquire);
         let mut idle = self.places.get(seat as usize)?.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(connection) = idle.pop() {
@@ -119,7 +109,7 @@ impl Presence {
     pub(super) fn keep(&self, seat: u32, connection: Connection) {
         let Some(place) = self.places.get(seat as usize) else { return };
         let mut idle = place.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_LIMIT && self.process == std::process::id() {
+        if idle.len() < IDLE_LIMIT {
             idle.push(connection);
         }
     }

@@ -146,7 +146,7 @@ impl<'c> Intake<'c> {
     }
 
     /// Reads the frames that are here.
-    fn sort(&mut self) {
+    pub(crate) fn sort(&mut self) {
         while self.has_room() && !self.is_broken {
             match self.inbox.next_frame() {
                 Ok(None) => return,

@@ -134,12 +134,18 @@ enum Next {
     Close,
 }
 
-/// Serves what a connection has sent, and arms it again; or closes it.
-pub(super) fn serve(worker: &'static Worker, slot: &'static Slot, mark: u64, head: &mut Vec<u8>) {
+/// Serves what a connection has sent, and arms it again; or closes it. `has_left`: the event says that the other side
+/// has closed it.
+pub(super) fn serve(worker: &'static Worker, slot: &'static Slot, mark: u64, has_left: bool, head: &mut Vec<u8>) {
     let Some(mut connection) = worker.connections.idle().remove(&mark) else { return };
     loop {
         match next(worker, &mut connection, head) {
-            Next::Request if request::serve(worker, slot, &mut connection, head) => {}
+            Next::Request if request::serve(worker, slot, &mut connection, has_left, head) => {
+                // The next request is not sent before this one's end has been read, so it is hardly ever here yet.
+                if connection.inbox.is_empty() {
+                    return keep(worker, mark, connection);
+                }
+            }
             Next::Request | Next::Close => break,
             Next::Nothing => return keep(worker, mark, connection),
         }

@@ -26,7 +26,13 @@ enum Verdict {
 }
 
 /// Serves a request; whether the connection may have another.
-pub(super) fn serve(worker: &'static Worker, slot: &'static Slot, connection: &mut Connection, block: &[u8]) -> bool {
+pub(super) fn serve(
+    worker: &'static Worker,
+    slot: &'static Slot,
+    connection: &mut Connection,
+    has_left: bool,
+    block: &[u8],
+) -> bool {
     let daemon_start_us = epoch_us();
     let head = match RequestHead::parse(block) {
         Ok(head) => head,
@@ -38,7 +44,12 @@ pub(super) fn serve(worker: &'static Worker, slot: &'static Slot, connection: &m
     let Connection { stream, inbox, outbox, cell, .. } = connection;
     let request_log = ConnectionLog { stream, outbox, limit: head.facts().log_level() };
     let mut intake = Intake::new(stream, inbox, head.facts());
-    intake.look();
+    // What had come by then came with the head; only the end of a connection shows by a further look.
+    if has_left {
+        intake.look();
+    } else {
+        intake.sort();
+    }
     let rebased = worker.limits.chroot.as_ref().map(|root| rebase(&head, root));
     let (block, head) = match &rebased {
         None => (block, head),

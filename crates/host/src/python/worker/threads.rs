@@ -60,6 +60,9 @@ pub(super) fn leave() {
     }
 }
 
+/// The other side has closed the connection, or its direction of it.
+const LEFT: EpollFlags = EpollFlags::EPOLLRDHUP.union(EpollFlags::EPOLLHUP).union(EpollFlags::EPOLLERR);
+
 fn run(worker: &'static Worker, slot: &'static Slot) {
     slot.occupy();
     let mut head = Vec::new();
@@ -73,8 +76,10 @@ fn run(worker: &'static Worker, slot: &'static Slot) {
             LEAVE => return,
             LISTENER => connections::accept(worker),
             mark => {
+                let has_left = events[0].events().intersects(LEFT);
                 // A panic ends its connection and no thread.
-                let served = catch_unwind(AssertUnwindSafe(|| connections::serve(worker, slot, mark, &mut head)));
+                let serve = || connections::serve(worker, slot, mark, has_left, &mut head);
+                let served = catch_unwind(AssertUnwindSafe(serve));
                 if served.is_err() {
                     log(Level::Critical, "WSGI0300: internal error: a panic while a connection was served");
                 }
