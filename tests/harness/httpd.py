@@ -220,8 +220,10 @@ class Httpd:
         wait_until(lambda: not self.sockets(), "the sockets to be removed")
 
     def sockets(self):
-        """What lies below the prefix of daemon mode's sockets: its name goes on with the pid of httpd."""
-        return sorted(self.root.glob("wsgi.[0-9]*"))
+        """What is in the directories of daemon mode's sockets: their names begin with the prefix and go on with the pid of
+        httpd. An empty one may stay where httpd was killed: a supervisor without root's rights cannot remove it.
+        """
+        return sorted(self.root.glob("wsgi.[0-9]*/*"))
 
     def kill(self):
         """Ends httpd's parent at once, as the kernel does when memory is short."""

@@ -10,9 +10,16 @@ fn is_service_managers(name: &[u8]) -> bool {
     name == b"NOTIFY_SOCKET" || name.starts_with(b"LISTEN_") || name.starts_with(b"WATCHDOG_")
 }
 
-/// The worker's variables: those of httpd, without the service manager's; who the user is; locale; the group's own.
+/// What changes how an interpreter starts, and is meant for whoever started httpd. A group says what it wants by its
+/// options.
+fn is_pythons(name: &[u8]) -> bool {
+    name.starts_with(b"PYTHON") || name == b"VIRTUAL_ENV" || name == b"__PYVENV_LAUNCHER__"
+}
+
+/// The worker's variables: those of httpd, without the service manager's and Python's; who the user is; locale; the group's own.
 pub(crate) fn build(group: &Group, inherited: impl Iterator<Item = (Vec<u8>, Vec<u8>)>) -> Vec<CString> {
-    let mut variables: BTreeMap<Vec<u8>, Vec<u8>> = inherited.filter(|(name, _)| !is_service_managers(name)).collect();
+    let mut variables: BTreeMap<Vec<u8>, Vec<u8>> =
+        inherited.filter(|(name, _)| !is_service_managers(name) && !is_pythons(name)).collect();
     if let Some(home) = &group.user_home {
         variables.insert(b"HOME".to_vec(), home.to_vec());
     }

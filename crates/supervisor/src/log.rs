@@ -36,10 +36,10 @@ impl Log {
         self.write(Level::Info, message);
     }
 
-    /// A line of a worker's, at its own level.
-    pub(crate) fn line(&self, level: Level, text: &[u8]) {
+    /// A line of a worker's, as the worker's own, at its level.
+    pub(crate) fn line(&self, level: Level, pid: u32, text: &[u8]) {
         if self.takes(level) {
-            self.write(level, format_args!("{}", String::from_utf8_lossy(text)));
+            self.write_as(level, pid, format_args!("{}", String::from_utf8_lossy(text)));
         }
     }
 
@@ -49,10 +49,14 @@ impl Log {
     }
 
     fn write(&self, level: Level, message: Arguments<'_>) {
+        self.write_as(level, std::process::id(), message);
+    }
+
+    fn write_as(&self, level: Level, pid: u32, message: Arguments<'_>) {
         if !self.takes(level) {
             return;
         }
-        let line = format_line(level, clock::now(), std::process::id(), message);
+        let line = format_line(level, clock::now(), pid, message);
         // A log program that does not read must not stop the loop, and a full disk is no reason to stop serving, and there is nowhere else to say it.
         let _ = match &self.file {
             Some(file) if !sockets::is_writable_soon(file) => return,

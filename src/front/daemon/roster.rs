@@ -65,7 +65,9 @@ impl Roster {
                 roster.groups.insert(ready.group.name.to_vec(), group);
             }
         }
-        told.hand_over(server);
+        for name in told.hand_over(server) {
+            roster.groups.remove(&name);
+        }
         let names: Vec<&[u8]> = told.groups.iter().map(|ready| &ready.group.name[..]).collect();
         identities::keep_only(&names);
         roster.told = Some(told);
@@ -75,6 +77,7 @@ impl Roster {
     /// Tells a new supervisor what the one before was told. Parent process only.
     pub(super) fn hand_over_again(&self, server: Server<'_>) {
         if let Some(told) = &self.told {
+            // Children that run go on asking: a group whose sockets cannot be made any more is none that they know of.
             told.hand_over(server);
         }
     }
@@ -112,7 +115,8 @@ impl Told {
         told
     }
 
-    fn hand_over(&self, server: Server<'_>) {
+    /// Gives the names of the groups that cannot run.
+    fn hand_over(&self, server: Server<'_>) -> Vec<Vec<u8>> {
         let servers: Vec<Server<'_>> = server.all().collect();
         let groups = self.groups.iter().map(|ready| GroupHandover {
             group: ready.group.clone(),
@@ -122,9 +126,14 @@ impl Told {
         let handover = Handover { begin: self.begin.clone(), main_log: server.error_log(), groups: groups.collect() };
         match overseer::hand_over(server, &handover) {
             // The supervisor has logged what is wrong with single groups, in their own logs.
-            Ok(_problems) => {}
+            Ok(problems) => {
+                let names = self.groups.iter().map(|ready| ready.group.name.to_vec());
+                let is_wrong = |name: &Vec<u8>| problems.iter().any(|problem| is_about(problem, name));
+                names.filter(is_wrong).collect()
+            }
             Err(reason) => {
                 log_line!(server, Critical, codes::NO_SUPERVISOR; "no daemon processes: {reason}; requests for process groups are answered with 503");
+                self.groups.iter().map(|ready| ready.group.name.to_vec()).collect()
             }
         }
     }
@@ -137,6 +146,11 @@ impl Ready {
         let group = prepare(common, server, daemon, &identity)?;
         Ok(Ready { group, identity, server: place })
     }
+}
+
+/// Whether a problem is this group's: its name, a colon and a blank stand before it (`wire::control::Settled`).
+fn is_about(problem: &str, name: &[u8]) -> bool {
+    problem.strip_prefix(&*String::from_utf8_lossy(name)).is_some_and(|rest| rest.starts_with(": "))
 }
 
 fn begin(prefix: &[u8], (uid, gid): (u32, u32), accounts: &dyn Accounts) -> Begin {

@@ -44,10 +44,11 @@ pub(super) enum Choice {
     Wait,
 }
 
-/// Chooses among the seats: of the serving ones the one with the fewest requests; where none serves, one of the
+/// Chooses among the seats: of the serving ones with the newest code the one with the fewest requests (so nobody
+/// who has seen the new code sees the old one again); where none serves, one of the
 /// newest generation that is being started. `turn` grows with each request, so that equals take turns.
 pub(super) fn choose(seats: impl Iterator<Item = View>, count: u32, rule: &Rule, turn: u32) -> Choice {
-    let mut serving: Option<((u32, u32), u32)> = None;
+    let mut serving: Option<((u32, u32, u32), u32)> = None;
     let mut starting: Option<((u32, u32, u32), u32)> = None;
     let mut has_failed = false;
     let first = turn % count.max(1);
@@ -59,7 +60,7 @@ pub(super) fn choose(seats: impl Iterator<Item = View>, count: u32, rule: &Rule,
         let distance = if index >= first { index - first } else { index + count - first };
         match seat.state {
             SeatState::Serving => {
-                let rank = (seat.load, distance);
+                let rank = (u32::MAX - seat.generation, seat.load, distance);
                 if serving.is_none_or(|(best, _)| rank < best) {
                     serving = Some((rank, seat.number));
                 }
@@ -100,6 +101,14 @@ mod tests {
         let seats = [seat(4, Serving, 1, 2), seat(5, Serving, 1, 1), seat(6, Starting, 2, 0), seat(7, Draining, 1, 0)];
         for turn in 0..8 {
             assert_eq!(chosen(&seats, &Rule::default(), turn), Choice::Seat(5));
+        }
+    }
+
+    #[test]
+    fn of_serving_seats_those_with_the_newest_code_are_chosen() {
+        let seats = [seat(0, Serving, 1, 0), seat(1, Serving, 2, 7), seat(2, Starting, 3, 0)];
+        for turn in 0..4 {
+            assert_eq!(chosen(&seats, &Rule::default(), turn), Choice::Seat(1));
         }
     }
 

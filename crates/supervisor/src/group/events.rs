@@ -43,7 +43,7 @@ impl GroupState {
                     Show(&ready.executable),
                 ));
             }
-            Event::Message(FromWorker::Line(line)) => log.line(line.level, &line.text),
+            Event::Message(FromWorker::Line(line)) => log.line(line.level, pid.unsigned_abs(), &line.text),
             Event::Message(FromWorker::Retire(retire)) => {
                 log.info(format_args!(
                     "process (pid={pid}) of group '{name}' is to be replaced: {}",
@@ -71,7 +71,7 @@ impl GroupState {
                     found.lose(age, now);
                 }
             }
-            Event::Output(line) => log.line(Level::Error, &line),
+            Event::Output(line) => log.line(Level::Error, pid.unsigned_abs(), &line),
             Event::Dropped(count) => log.problem(
                 Level::Warning,
                 codes::FLOOD,
