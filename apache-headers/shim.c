@@ -160,3 +160,21 @@ const char *wsgi_shim_httpd_version(void)
 {
     return AP_SERVER_BASEREVISION;
 }
+
+/* HTTP_IN says 100 Continue, or that no body will come, before a blocking read only (http_filters.c): the same for a
+ * read that does not block and found nothing. */
+int wsgi_shim_expect_body(request_rec *r)
+{
+    int status = r->status;
+    const char *line = r->status_line;
+    if (!r->expecting_100 || r->proto_num < HTTP_VERSION(1, 1) || r->eos_sent || r->bytes_sent)
+        return 1;
+    if (!ap_is_HTTP_SUCCESS(status))
+        return 0;
+    r->status = HTTP_CONTINUE;
+    r->status_line = NULL;
+    ap_send_interim_response(r, 0);
+    r->status = status;
+    r->status_line = line;
+    return 1;
+}

@@ -29,6 +29,10 @@ int wsgi_shim_is_timeup(apr_status_t status);
 int wsgi_shim_is_gone(apr_status_t status);
 int wsgi_shim_is_again(apr_status_t status);
 
+/* Before the body of a request is waited for: lets a client that waits for 100 Continue go on. False if it will never
+ * send a body, because a response with an error status has begun. */
+int wsgi_shim_expect_body(request_rec *r);
+
 /* The connection is TLS (mod_ssl or another module that answers for it). */
 int wsgi_shim_is_tls(conn_rec *c);
 

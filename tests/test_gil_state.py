@@ -1,6 +1,6 @@
 """C extensions that come back into Python by themselves, on threads that serve several interpreters."""
 
-from harness.checklist import ours
+from harness.checklist import embedded_only, ours
 
 # As few threads as httpd allows: whatever a thread keeps of one request, the next one finds.
 ONE_THREAD = """
@@ -39,6 +39,7 @@ def application(environ, start_response):
 
 
 @ours
+@embedded_only("a worker has one interpreter")
 def test_a_c_callback_runs_in_the_main_interpreter_on_a_thread_that_served_another_one_first(new_site):
     site = new_site(ONE_THREAD).start()
     sorting, plain = site.script(SORTING), site.script(PLAIN, "sub")

@@ -424,19 +424,23 @@ def test_an_impossible_content_length_gets_400_and_the_application_is_not_called
 def test_a_client_that_leaves_within_its_body_raises_oserror_in_the_application(serve, site, log, how, serving):
     def application(environ, start_response):
         start_response("200 OK", [])
+        print("the application reads")
         try:
             environ["wsgi.input"].read()
         except OSError as error:
             print("the application got OSError:", error)
         return [b""]
 
+    log.expect("the application reads")
     log.expect("the application got OSError: ")
     app = serve(application)
     process = serving()
-    for _ in range(20):
+    for number in range(20):
         connection = site.connect()
         connection.send_head("POST", app.url, [("Content-Length", "1000")])
         connection.send(b"x" * 500)
+        # A worker does not begin with what nobody waits for any more.
+        log.wait_for("the application reads", count=number + 1)
         getattr(connection, how)()
     log.wait_for("the application got OSError: ", count=20)
     assert serve(echo).post(b"more than as many requests as threads later").status == 200

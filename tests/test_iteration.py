@@ -5,6 +5,7 @@ import json
 import pytest
 
 from harness.checklist import both_interpreters, embedded_only, line, ours, ours_in_daemon
+from harness.messages import interpreter_in_words
 from harness.process import resident_kib
 
 pytestmark = both_interpreters
@@ -421,12 +422,12 @@ def test_an_uncaught_exception_is_logged_with_its_whole_traceback(script, log, d
     assert app.get().status == 500
 
 
-def test_the_header_line_of_an_exception_names_type_script_and_interpreter(script, log, interpreter):
+def test_the_header_line_of_an_exception_names_type_script_and_interpreter(script, log, interpreter, door):
     app = script("def application(environ, start_response):\n    raise LookupError('x')\n")
     log.expect_exception("LookupError: x")
     assert app.get().status == 500
     header = log.wait_for("WSGI0174: ")
-    where = {"main": "main interpreter", "sub": "sub-interpreter 'sub'"}[interpreter]
+    where = interpreter_in_words(interpreter, door)
     assert f"LookupError exception raised processing WSGI script '{app.path}' for {where}" in header.message
     assert header.client is not None and header.request is not None
 

@@ -133,7 +133,9 @@ ATEXIT = "import atexit\natexit.register(print, 'atexit of', __name__[:9])\n" + 
 
 @line("LIF-19", "PY-189")
 @pytest.mark.parametrize("mount", ["main", "sub"])
-@pytest.mark.parametrize("end", ["stop", "graceful", "restart"])
+@pytest.mark.parametrize(
+    "end", ["stop", *(pytest.param(end, marks=embedded_only("a group goes on")) for end in ("graceful", "restart"))]
+)
 def test_atexit_functions_run_when_a_child_ends(new_site, mount, end):
     site = new_site().start()
     assert site.script(ATEXIT, mount).get().body == b"hello"
@@ -189,6 +191,7 @@ def test_a_thread_that_does_not_end_delays_the_end_of_a_child_only_within_a_limi
     ],
     ids=["thread", "atexit function"],
 )
+@embedded_only("a worker has its shutdown-timeout")
 def test_one_interpreter_that_does_not_end_costs_the_others_no_exit_function(new_site, hang):
     """The main interpreter's turn comes last. (One that computes without a pause is another matter: up to Python 3.11 it
     lets go of the GIL for threads of its own interpreter only.)

@@ -406,6 +406,7 @@ def test_script_reloading_off_ignores_a_touch(script):
 
 
 @ours
+@embedded_only("a group starts new processes, which have no old version: test_daemon_httpd.py")
 def test_a_new_version_that_does_not_load_leaves_the_old_one_serving_and_the_log_says_why(script, log):
     app = script(answering("good"))
     assert app.get().body == b"good"

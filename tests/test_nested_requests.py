@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.checklist import both_interpreters, ours
+from harness.checklist import both_interpreters, embedded_only, ours
 
 pytestmark = both_interpreters
 
@@ -60,6 +60,7 @@ def include(script):
 
 
 @ours
+@embedded_only("a worker has ended the outer request, or goes on with it, when httpd delivers its response")
 @pytest.mark.parametrize("deliver", DELIVERIES)
 @pytest.mark.parametrize(
     "use", ["environ_['wsgi.errors'].write('from the inner one\\n')", "environ_['wsgi.errors'].flush()"]
@@ -72,6 +73,7 @@ def test_the_outer_requests_log_takes_lines_of_the_inner_one(include, log, use, 
 
 
 @ours
+@embedded_only("a worker has ended the outer request, or goes on with it, when httpd delivers its response")
 @pytest.mark.parametrize("deliver", DELIVERIES)
 @pytest.mark.parametrize(
     ("use", "called"),

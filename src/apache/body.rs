@@ -60,10 +60,18 @@ impl<'r> Body<'r> {
                 // What has come is handed on before anybody waits for more.
                 None if filled > 0 => break,
                 None if self.fetch(buf.len(), is_answered, waits)? => {}
-                None => return Ok(None),
+                // The client may be waiting as well.
+                None if self.invite() => return Ok(None),
+                None => self.ended = true,
             }
         }
         Ok(Some(filled))
+    }
+
+    /// Has a client that waits for `100 Continue` send its body; whether one is to come.
+    fn invite(&self) -> bool {
+        // SAFETY: the request is live in its handler, on the only thread that has it.
+        unsafe { c::wsgi_shim_expect_body(self.request.as_raw()) != 0 }
     }
 
     fn first(&self) -> Option<*mut c::apr_bucket> {

@@ -18,8 +18,9 @@ use super::written::Text;
 #[derive(Debug, Default)]
 pub struct GroupNames(HashMap<Text, Line>);
 
-/// Bytes of a response head's longest line, unless `header-buffer-size` says otherwise.
-pub(super) const HEADER_BUFFER: u64 = 32 << 10;
+/// Bytes of a response head's longest line, unless `header-buffer-size` says otherwise: as many as a whole head may
+/// have, so that what embedded mode delivers passes here as well.
+pub(super) const HEADER_BUFFER: u64 = 16 << 20;
 
 /// Bytes of a response that are kept before they are sent, unless `response-buffer-size` says otherwise.
 pub(super) const RESPONSE_BUFFER: u64 = 8 << 20;

@@ -81,7 +81,7 @@ const OPTIONS: &[DaemonOption] = options! {
     "socket-user", "socket user", USER => socket_uid = uid();
     "send-buffer-size", "send buffer size", SYSTEM_BUFFER => send_buffer = buffer(512, 0);
     "receive-buffer-size", "receive buffer size", SYSTEM_BUFFER => receive_buffer = buffer(512, 0);
-    "header-buffer-size", "header buffer size", "bytes as a plain number: 8192 or more, or 0 for 32768" =>
+    "header-buffer-size", "header buffer size", "bytes as a plain number: 8192 or more, or 0 for 16777216" =>
         header_buffer = buffer(8192, HEADER_BUFFER);
     "response-buffer-size", "response buffer size", "bytes as a plain number: 65536 or more, or 0 for 8388608" =>
         response_buffer = buffer(65_536, RESPONSE_BUFFER);
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(daemon.response_flush_delay, Duration::from_millis(5));
         assert_eq!(daemon.listen_backlog, 100);
         assert_eq!((daemon.send_buffer, daemon.receive_buffer), (0, 0));
-        assert_eq!((daemon.header_buffer, daemon.response_buffer), (32_768, 8_388_608));
+        assert_eq!((daemon.header_buffer, daemon.response_buffer), (16_777_216, 8_388_608));
         for off in [
             daemon.restart_interval,
             daemon.inactivity_timeout,

@@ -8,3 +8,11 @@ DIED = "WSGI0310" if installation.IS_OURS else "has died|AH0005[012]"
 BROKEN = "WSGI014[67]"
 # What may be said beside it while a group cannot be reached.
 UNREACHABLE = r"WSGI0(116|117|124|31\d|37\d)"
+
+
+def interpreter_in_words(interpreter, door):
+    """How the header line of an exception names the interpreter of a mount."""
+    if door.is_daemon:
+        words = {"main": "main interpreter", "sub": "application group 'sub'"}[interpreter]
+        return f"{words} of daemon process '{door.process_group}'"
+    return {"main": "main interpreter", "sub": "sub-interpreter 'sub'"}[interpreter]

@@ -27,6 +27,9 @@ pub(super) trait Client {
     /// How long its body may pause.
     fn patience(&self) -> Duration;
 
+    /// How soon after its last byte the end of its direction means that it only has no more to send.
+    fn grace(&self) -> Duration;
+
     /// What has come of its body, without waiting; `None` if nothing has, 0 bytes at the end.
     ///
     /// # Errors

@@ -44,7 +44,7 @@ pub(super) fn deliver(group: &Group, client: &mut dyn Client, order: Order<'_>) 
         application_group: order.application_group,
         is_open: order.is_open,
         patience: Patience::new(group.terms.connect_timeout),
-        watch: Watch::default(),
+        watch: Watch::new(),
         rule: Rule::default(),
     };
     let limit = group.terms.processes.saturating_mul(2).saturating_add(1);

@@ -41,6 +41,13 @@ impl Flushing {
         flow
     }
 
+    /// Nothing more will come, and the response is not whole: whether something waits for a flush, asked for or not.
+    /// What breaks off such a response drops what has not left.
+    pub(super) fn take_unflushed(&mut self) -> bool {
+        let is_owed = self.take_owed();
+        std::mem::take(&mut self.unflushed) > 0 || is_owed
+    }
+
     /// Nothing more is here: whether a flush is due.
     pub(super) fn take_owed(&mut self) -> bool {
         let is_owed = self.owed_since.take().is_some();
@@ -79,6 +86,17 @@ mod tests {
         let flows: Vec<_> = (0..1000).map(|_| flushing.flow(Flow::Flush, 1, false)).collect();
         assert!(flows.contains(&Flow::Flush));
         assert_eq!(Flushing::new(Duration::ZERO, 0).flow(Flow::Flush, 1, false), Flow::Flush);
+    }
+
+    #[test]
+    fn what_came_of_a_response_that_breaks_off_is_flushed_once_whether_that_was_asked_for_or_not() {
+        for asked in [Flow::Flush, Flow::More] {
+            let mut flushing = Flushing::new(LONG, 0);
+            assert!(!flushing.take_unflushed());
+            assert_eq!(flushing.flow(asked, 1, false), Flow::More);
+            assert!(flushing.take_unflushed());
+            assert!(!flushing.take_unflushed());
+        }
     }
 
     #[test]

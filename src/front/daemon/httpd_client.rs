@@ -14,6 +14,10 @@ use crate::front::delivery::Delivery;
 use crate::front::journal::Journal;
 use crate::front::respond;
 
+/// How soon behind a request the end of the client's direction belongs to it: far longer than such a client takes,
+/// shorter than one that gives up waiting. TCP does not tell the two apart before something is written.
+const HALF_CLOSE: Duration = Duration::from_secs(1);
+
 /// What becomes of a response.
 #[derive(Debug)]
 enum Fate {
@@ -124,6 +128,10 @@ impl Client for HttpdClient<'_> {
 
     fn patience(&self) -> Duration {
         self.delivery.request.timeout()
+    }
+
+    fn grace(&self) -> Duration {
+        HALF_CLOSE
     }
 
     fn read(&mut self, buf: &mut [u8]) -> Result<Option<usize>, ReadError> {

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -172,9 +172,13 @@ fn end(running: Running) {
         companion::kill(running.pid);
         companion::wait_for_end(running.pid, END_LIMIT);
     }
-    // A supervisor that has given up root's rights cannot remove the directory that it made with them. One that is
-    // not empty belongs to whoever comes next, which sweeps it.
-    let _ = std::fs::remove_dir(&running.directory);
+    remove_directory(&running.directory);
+}
+
+/// A supervisor that has given up root's rights cannot remove the directory that it made with them.
+fn remove_directory(directory: &Path) {
+    // One that is not empty belongs to whoever comes next, which sweeps it.
+    let _ = std::fs::remove_dir(directory);
 }
 
 /// The supervisor has ended: unless httpd ends, another takes its place. Called by httpd's main loop.
@@ -185,6 +189,8 @@ fn on_end(pid: i32, how: &str) {
         return;
     };
     if is_stopping() {
+        // The signal that ends httpd reached its whole process group (mpm_prefork): nobody is left to be ended.
+        remove_directory(&running.directory);
         return;
     }
     let is_short = running.started.elapsed() < SHORT_LIFE;

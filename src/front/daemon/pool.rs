@@ -160,7 +160,7 @@ impl Search<'_> {
 
     /// Nobody waits for a request that no worker has.
     fn check_client(&self) -> Result<(), Failure> {
-        if self.watch.reach == Reach::There { Ok(()) } else { Err(Failure::ClientLeft) }
+        if self.watch.reach <= Reach::HalfClosed { Ok(()) } else { Err(Failure::ClientLeft) }
     }
 }
 

@@ -117,6 +117,14 @@ impl<'a> Relay<'a> {
     /// Those of a worker that failed; see [`Failure`]. The connection is of no use after one.
     pub(super) fn run(&mut self) -> Result<Closing, Failure> {
         self.send_request();
+        let result = self.carry();
+        if result.is_err() {
+            self.flush_rest();
+        }
+        result
+    }
+
+    fn carry(&mut self) -> Result<Closing, Failure> {
         loop {
             if let Some(closing) = self.take_frames()? {
                 return Ok(closing);
@@ -186,20 +194,37 @@ impl<'a> Relay<'a> {
                     self.check(welcome)?;
                     Ok(())
                 }
-                Step::Done(outcome) => return Ok(Some(self.done(outcome))),
+                Step::Done(outcome) => {
+                    if outcome == Outcome::Incomplete {
+                        self.flush_rest();
+                    }
+                    return Ok(Some(self.done(outcome)));
+                }
                 Step::Refused(refusal) => return Ok(Some(Closing::Refused(refusal))),
             };
             if let Err(err) = delivered {
                 self.cut(&err);
             }
         }
-        if self.flushing.take_owed()
-            && !self.conversation.is_cut()
+        if self.flushing.take_owed() {
+            self.flush();
+        }
+        Ok(None)
+    }
+
+    /// Before a response is broken off, what has come of it goes out.
+    fn flush_rest(&mut self) {
+        if self.flushing.take_unflushed() {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.conversation.is_cut()
             && let Err(err) = self.client.write(b"", Flow::Flush)
         {
             self.cut(&err);
         }
-        Ok(None)
     }
 
     fn check(&mut self, welcome: Welcome) -> Result<(), Failure> {
@@ -244,6 +269,7 @@ impl<'a> Relay<'a> {
             match self.read(room) {
                 Ok(None) => return,
                 Ok(Some((count, is_last))) => {
+                    self.watch.hear();
                     self.conversation.sent(count);
                     if is_last {
                         self.conversation.end_upload();
@@ -379,7 +405,7 @@ impl<'a> Relay<'a> {
     /// A client that has gone is told to the worker, or takes its request with it if that was not begun.
     fn look_at_client(&mut self) -> Result<(), Failure> {
         let reach = self.watch.reach;
-        if reach == Reach::There || self.is_told {
+        if reach <= Reach::HalfClosed || self.is_told {
             return Ok(());
         }
         if !self.was_begun() {

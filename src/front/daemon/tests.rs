@@ -164,6 +164,7 @@ impl Conversant {
 /// A client over TCP, whose other end is the test's.
 struct FakeClient {
     socket: TcpStream,
+    grace: Duration,
     body: Vec<Vec<u8>>,
     /// Where `body` comes from once it is empty.
     is_streaming: bool,
@@ -181,6 +182,7 @@ fn client() -> (FakeClient, TcpStream) {
     socket.set_nonblocking(true).expect("a socket");
     let client = FakeClient {
         socket,
+        grace: Duration::ZERO,
         body: Vec::new(),
         is_streaming: false,
         received: Vec::new(),
@@ -203,6 +205,10 @@ impl Client for FakeClient {
 
     fn patience(&self) -> Duration {
         LONG
+    }
+
+    fn grace(&self) -> Duration {
+        self.grace
     }
 
     fn read(&mut self, buf: &mut [u8]) -> Result<Option<usize>, ReadError> {
@@ -520,6 +526,25 @@ fn a_worker_is_told_that_the_client_sends_no_more_and_its_answer_is_delivered_al
 }
 
 #[test]
+fn a_client_that_ends_its_direction_right_behind_its_request_keeps_its_place_and_gets_the_answer() {
+    let site = Site::with_pool();
+    let worker = site.seat(0, SeatState::Serving, 1);
+    let (mut client, theirs) = client();
+    client.grace = LONG;
+    theirs.shutdown(Shutdown::Write).expect("connected");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut peer = worker.accept();
+            peer.takes_request();
+            worker.begin();
+            peer.answer(b"read on");
+        });
+        completes(site.get(&mut client));
+        assert_eq!(client.received, b"read on");
+    });
+}
+
+#[test]
 fn a_worker_is_told_once_that_its_response_cannot_be_delivered() {
     let site = Site::with_pool();
     let worker = site.seat(0, SeatState::Serving, 1);
@@ -609,6 +634,24 @@ fn a_response_without_its_end_is_not_taken_for_whole() {
         });
         let (mut client, _theirs) = client();
         assert_eq!(site.get(&mut client).expect("no failure"), End::Done(Outcome::Incomplete));
+    });
+}
+
+#[test]
+fn what_came_of_a_response_that_is_not_whole_is_flushed_before_it_is_broken_off() {
+    let site = Site::with_pool();
+    let worker = site.seat(0, SeatState::Serving, 1);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut peer = worker.accept();
+            peer.takes_request();
+            worker.begin();
+            let piece = Frame::Piece { flow: Flow::More, bytes: b"x" };
+            peer.send(&[Frame::Response(&response()), piece, Frame::Done(Outcome::Incomplete)]);
+        });
+        let (mut client, _theirs) = client();
+        assert_eq!(site.get(&mut client).expect("no failure"), End::Done(Outcome::Incomplete));
+        assert_eq!(client.pieces, [(1, Flow::More), (0, Flow::Flush)]);
     });
 }
 
