@@ -10,9 +10,18 @@ fn is_service_managers(name: &[u8]) -> bool {
     name == b"NOTIFY_SOCKET" || name.starts_with(b"LISTEN_") || name.starts_with(b"WATCHDOG_")
 }
 
-/// The worker's variables: those of httpd, without the service manager's; who the user is; locale; the group's own.
+/// What changes how an interpreter starts: httpd's surroundings do not decide it, the configuration does. Only
+/// variables without a directive, which change what is logged or written, are left.
+fn is_pythons(name: &[u8]) -> bool {
+    const HARMLESS: [&[u8]; 4] =
+        [b"PYTHONFAULTHANDLER", b"PYTHONUNBUFFERED", b"PYTHONDONTWRITEBYTECODE", b"PYTHONPYCACHEPREFIX"];
+    name.starts_with(b"PYTHON") && !HARMLESS.contains(&name)
+}
+
+/// The worker's variables: those of httpd, without the service manager's and Python's; who the user is; locale; the group's own.
 pub(crate) fn build(group: &Group, inherited: impl Iterator<Item = (Vec<u8>, Vec<u8>)>) -> Vec<CString> {
-    let mut variables: BTreeMap<Vec<u8>, Vec<u8>> = inherited.filter(|(name, _)| !is_service_managers(name)).collect();
+    let mut variables: BTreeMap<Vec<u8>, Vec<u8>> =
+        inherited.filter(|(name, _)| !is_service_managers(name) && !is_pythons(name)).collect();
     if let Some(home) = &group.user_home {
         variables.insert(b"HOME".to_vec(), home.to_vec());
     }
@@ -47,6 +56,13 @@ mod tests {
     fn built(group: &Group, inherited: &[(&str, &str)]) -> Vec<String> {
         let inherited = inherited.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
         build(group, inherited).into_iter().map(|pair| pair.into_string().expect("UTF-8")).collect()
+    }
+
+    #[test]
+    fn variables_that_change_how_python_starts_do_not_reach_a_worker() {
+        let inherited =
+            [("PYTHONFAULTHANDLER", "1"), ("PYTHONHOME", "/x"), ("PYTHONPATH", "/x"), ("PYTHONSTARTUP", "/x")];
+        assert_eq!(built(&sample::group(), &inherited), ["PYTHONFAULTHANDLER=1"]);
     }
 
     #[test]
