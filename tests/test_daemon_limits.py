@@ -34,9 +34,11 @@ def wait_for_other_workers(site, old, timeout=15):
 @line("OPT-19")
 def test_a_worker_is_replaced_after_maximum_requests_and_no_request_fails(new_daemon):
     site = new_daemon("threads=4 maximum-requests=5").start()
-    pids = [site.process() for _ in range(30)]
-    assert len(set(pids)) >= 5
-    assert max(map(pids.count, set(pids))) <= 6
+    pids = [site.process()]
+    # A process goes on until the one that follows it serves (docs/daemon.md), so it may serve more than five.
+    wait_until(lambda: pids.append(site.process()) or len(set(pids)) >= 5, "five processes", timeout=30)
+    wait_until(lambda: not any(map(is_alive, set(pids[:-1]) - {pids[-1]})), "the old processes to end")
+    assert min(pids.count(pid) for pid in set(pids[:-1]) - {pids[-1]}) >= 5
 
 
 @ours
@@ -162,7 +164,7 @@ def test_a_worker_over_its_cpu_time_finishes_its_request_and_is_replaced(new_dae
 @line("IMP-09")
 def test_a_worker_over_its_cpu_time_is_replaced_without_a_graceful_timeout_too(new_daemon):
     site = new_daemon("threads=2 cpu-time-limit=1 graceful-timeout=0 shutdown-timeout=2").start()
-    site.log.allow(rf"{DIED}|{BROKEN}|WSGI0119")
+    site.log.allow(rf"{DIED}|{BROKEN}|WSGI0119|WSGI0346")
     puppet = Puppet(site)
     old = site.process()
     puppet.send("import time\nwhile time.process_time() < 1.6: pass\n")
@@ -186,7 +188,7 @@ def test_a_request_over_request_timeout_ends_its_worker_and_the_log_shows_where_
     puppet = Puppet(site)
     old = site.process()
     site.log.expect(BROKEN)
-    site.log.allow(rf"{DIED}|WSGI03\d\d|Traceback|File|^ ")
+    site.log.allow(rf"{DIED}|WSGI03\d\d|Traceback|[Tt]hread 0x|File|^ ")
     assert puppet.send("def the_slow_one():\n    " + SPIN.replace("\n", "\n    ") + "\nthe_slow_one()").status in (
         502,
         504,
@@ -224,7 +226,7 @@ def test_request_timeout_holds_without_a_deadlock_timeout(new_daemon):
     site = new_daemon("threads=1 request-timeout=1 deadlock-timeout=0 graceful-timeout=1 shutdown-timeout=1").start()
     old = site.process()
     site.log.expect(BROKEN)
-    site.log.allow(rf"{DIED}|WSGI03\d\d|Traceback|File|^ ")
+    site.log.allow(rf"{DIED}|WSGI03\d\d|Traceback|[Tt]hread 0x|File|^ ")
     assert Puppet(site).send(SPIN).status in (502, 504)
     assert wait_for_another(site, old) != old
 
@@ -235,7 +237,7 @@ def test_a_worker_whose_script_does_not_load_within_startup_timeout_is_replaced(
     slow = site.script("import time\ntime.sleep(60)\n")
     wait_until(site.workers, "a worker")
     old = site.workers()
-    site.log.allow(rf"{DIED}|{BROKEN}|WSGI03\d\d|Traceback|File|^ ")
+    site.log.allow(rf"{DIED}|{BROKEN}|WSGI03\d\d|Traceback|[Tt]hread 0x|File|^ ")
     with site.connect() as connection:
         connection.send_request("GET", slow.url)
         wait_for_other_workers(site, old)
@@ -249,7 +251,7 @@ def test_a_preload_that_hangs_is_found_by_startup_timeout(new_daemon):
         "WSGIImportScript {scripts}/slow.wsgi process-group=daemon application-group=%{GLOBAL}\n",
     )
     site.script("import time\ntime.sleep(60)\n", name="slow.wsgi")
-    site.log.allow(rf"{DIED}|WSGI03\d\d|Traceback|File|^ ")
+    site.log.allow(rf"{DIED}|WSGI03\d\d|Traceback|[Tt]hread 0x|File|^ ")
     site.start()
     wait_until(site.workers, "a worker")
     wait_for_other_workers(site, site.workers())

@@ -169,7 +169,10 @@ for number in range(3, 64):
         pass
 while True:
     for listener in select.select(sockets, [], [], 1)[0]:
-        client, _ = listener.accept()
+        try:
+            client, _ = listener.accept()
+        except BlockingIOError:
+            continue
         client.settimeout(1)
         try:
             client.recv(65536)
