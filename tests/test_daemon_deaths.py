@@ -11,7 +11,7 @@ from harness.checklist import line, ours, smoke
 from harness.condition import wait_until
 from harness.door import daemon
 from harness.messages import BROKEN, DIED
-from harness.process import descriptors_of, is_alive
+from harness.process import adopted, descriptors_of, is_alive
 from harness.puppet import Gated, Puppet
 
 HELLO = """
@@ -21,9 +21,27 @@ def application(environ, start_response):
 """
 
 
+PID = """
+import os
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [str(os.getpid()).encode()]
+"""
+
+
 def wait_for_another(site, old):
     """The pid of the worker that serves in place of `old`."""
-    return wait_until(lambda: (pid := site.process()) != old and pid, "another worker")
+    others = lambda: [pid for pid in site.workers() if pid != old]  # noqa: E731
+    wait_until(others, "another worker", timeout=30)
+
+    def pid_of_another():
+        # The second and later crashes within a minute are followed by a wait with 503 (docs/daemon.md).
+        response = site.script(PID, name="pid-after-death.wsgi").get()
+        assert response.status in (200, 503), response.status
+        return response.status == 200 and int(response.body) != old and int(response.body)
+
+    return wait_until(pid_of_another, "another worker to serve", timeout=30)
 
 
 @smoke
@@ -99,7 +117,7 @@ def test_an_application_that_ends_its_process_at_every_load_is_not_started_at_fu
     site = new_daemon().start()
     app = site.script("import os\nos._exit(7)\n")
     site.log.expect(f"{DIED}.*exit status 7")
-    site.log.allow("WSGI0(310|311|116|117|146|147)")
+    site.log.allow("WSGI0(310|311|116|117|146|147|371)")
     seen = [app.get().status for _ in range(8)]
     assert set(seen) <= {502, 503}
     # 1, 2, 4 … seconds lie between the second and later starts.
@@ -176,22 +194,36 @@ def test_nothing_is_left_when_the_parts_are_killed_in_any_order(new_daemon, orde
             pass  # It went with the one before.
     for pid in children:
         os.kill(pid, signal.SIGKILL)
-    site.assert_nothing_is_left()
+    wait_until(lambda: not adopted(), "supervisor and workers to end")
+    if site.sockets():
+        # Whoever could remove them has been killed: the next start does (docs/daemon.md).
+        left = site.sockets()
+        site.start()
+        assert not set(left) & set(site.sockets())
+        site.stop()
 
 
 @ours
 def test_a_fork_of_the_application_does_not_keep_the_group_from_ending(new_daemon):
     site = new_daemon().start()
     puppet = Puppet(site)
-    puppet.run("import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(300)\n    os._exit(0)\n")
-    site.log.allow("WSGI0314")
-    # `new_httpd` stops it, and fails on a worker or a socket that is left.
-    site.stop()
+    worker = site.process()
+    code = "import os, time\nresult = os.fork()\nif result == 0:\n    os.setsid()\n    time.sleep(300)\n    os._exit(0)\n"
+    fork = puppet.run(code)
+    supervisor = site.supervisor()
+    os.kill(site.pid(), signal.SIGTERM)
+    try:
+        site.wait()
+        wait_until(lambda: not is_alive(worker) and not is_alive(supervisor), "worker and supervisor to end")
+        wait_until(lambda: not site.sockets(), "the sockets to be removed")
+        assert is_alive(fork)
+    finally:
+        os.kill(fork, signal.SIGKILL)
 
 
 def test_killing_workers_again_and_again_leaks_no_descriptor_of_httpd(new_daemon):
     site = new_daemon().start()
-    site.log.allow(rf"{DIED}|WSGI0311")
+    site.log.allow(rf"{DIED}|WSGI0311|WSGI0371")
     pid = site.process()
     before = descriptors_of(site.pid())
     for _ in range(3):

@@ -130,8 +130,8 @@ def test_import_scripts_of_a_group_run_in_order_on_the_main_thread_of_each_proce
     site = new_daemon("processes=2 threads=2", importing("one.wsgi") + importing("two.wsgi"))
     for name in ("one", "two"):
         site.script(
-            "import threading\nis_main = threading.current_thread() is threading.main_thread()\n"
-            f"print('imported {name}', is_main)\n" + HELLO,
+            "import os, threading\nis_main = threading.current_thread() is threading.main_thread()\n"
+            f"print('imported {name}', is_main, os.getpid())\n" + HELLO,
             name=f"{name}.wsgi",
         )
     site.log.expect("imported one", times=2)
@@ -140,7 +140,9 @@ def test_import_scripts_of_a_group_run_in_order_on_the_main_thread_of_each_proce
     site.log.wait_for("imported two True", count=2)
     by_process = {}
     for record in site.log.matching("imported"):
-        by_process.setdefault(record.pid, []).append(record.message.rpartition("imported ")[2])
+        # The supervisor writes the line, so the record has its pid.
+        what, _, pid = record.message.rpartition("imported ")[2].rpartition(" ")
+        by_process.setdefault(pid, []).append(what)
     assert list(by_process.values()) == [["one True", "two True"]] * 2
     assert site.get("/main/one.wsgi").body == b"hello"
 
@@ -182,8 +184,8 @@ def test_an_alias_whose_group_depends_on_the_request_is_not_loaded_at_start(new_
 
 SERVICE = """
 import os, sys, time
-print("service began", os.getpid())
 try:
+    print("service began", os.getpid())
     while {condition}:
         time.sleep(0.05)
 except SystemExit:
@@ -391,7 +393,7 @@ def test_a_socket_path_that_is_too_long_is_refused_or_said_and_httpd_serves(new_
 @ours
 @line("LIF-03")
 def test_a_socket_directory_that_is_not_there_is_said_and_httpd_serves(new_daemon):
-    site = new_daemon(config="WSGISocketPrefix {root}/nowhere/wsgi\n")
+    site = new_daemon("threads=2 connect-timeout=2", "WSGISocketPrefix {root}/nowhere/wsgi\n")
     (site.root / "htdocs" / "static.txt").write_text("static")
     site.log.expect("nowhere")
     site.log.allow(r"WSGI0(0[01]\d|116|117|3\d\d)")

@@ -246,3 +246,18 @@ def furnish(root):
     for name, minor in (("null", 3), ("urandom", 9)):
         os.mknod(root / "dev" / name, 0o20666, os.makedev(1, minor))
         (root / "dev" / name).chmod(0o666)
+
+
+@ours
+def test_a_home_that_cannot_be_entered_is_said_and_that_group_alone_answers_503(new_daemon):
+    config = (
+        "WSGIDaemonProcess other threads=2\n"
+        "WSGIScriptAlias /other/ {scripts}/\n<Location /other>\n  WSGIProcessGroup other\n</Location>\n"
+    )
+    site = new_daemon("threads=2 home={root}/nowhere", config)
+    site.log.expect("WSGI0009: .*cannot enter home='.*/nowhere'")
+    site.log.allow("WSGI0371")
+    site.start()
+    source = "def application(e, s):\n    s('200 OK', [])\n    return [b'hello']\n"
+    assert site.script(source, name="hello.wsgi").get().status == 503
+    assert site.get("/other/hello.wsgi").body == b"hello"

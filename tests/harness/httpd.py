@@ -62,6 +62,8 @@ class Httpd:
         self._environment = {} if environment is None else environment
         self._user = user
         self._process = None
+        # Whether httpd's parent has had no chance to remove what only root can.
+        self.was_killed = False
         self.log = ErrorLog(self.root / "error.log")
         self.access_log = self.root / "access.log"
         (self.root / "htdocs").mkdir(mode=0o755)
@@ -118,6 +120,8 @@ class Httpd:
 
     def start(self, single_process=False):
         """Starts httpd and waits until it answers; `single_process` is `httpd -X`."""
+        # The one process of `-X` becomes the children's user, so that nobody is root at its end.
+        self.was_killed = single_process
         with open(self.root / "stdout", "wb") as stdout:
             self._process = subprocess.Popen(
                 [*self._command(), "-X" if single_process else "-DFOREGROUND"],
@@ -220,13 +224,17 @@ class Httpd:
         wait_until(lambda: not self.sockets(), "the sockets to be removed")
 
     def sockets(self):
-        """What is in the directories of daemon mode's sockets: their names begin with the prefix and go on with the pid of
-        httpd. An empty one may stay where httpd was killed: a supervisor without root's rights cannot remove it.
+        """What lies below the prefix of daemon mode's sockets: its name goes on with the pid of httpd.
+
+        A supervisor that has given up root's rights cannot remove its directory where httpd's parent was killed
+        (docs/daemon.md): there an empty one does not count.
         """
-        return sorted(self.root.glob("wsgi.[0-9]*/*"))
+        found = sorted(self.root.glob("wsgi.[0-9]*"))
+        return [path for path in found if not (self.was_killed and path.is_dir() and not any(path.iterdir()))]
 
     def kill(self):
         """Ends httpd's parent at once, as the kernel does when memory is short."""
+        self.was_killed = True
         self._process.kill()
         self._process.wait()
         self._process = None

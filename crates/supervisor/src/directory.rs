@@ -58,8 +58,9 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // Not ours to remove once root's rights are given up: then httpd's parent does it.
-        let _ = fs::remove_dir(&self.path);
+        // A predecessor that was killed may have had sockets that we had no use for. The directory is not ours to
+        // remove once root's rights are given up: then httpd's parent does it.
+        let _ = empty(&self.path).and_then(|()| fs::remove_dir(&self.path));
     }
 }
 
@@ -85,12 +86,18 @@ fn remove(path: &Path, httpd: u32) -> io::Result<()> {
     if owner != 0 && owner != identity::user() && owner != httpd {
         return Ok(());
     }
+    empty(path)?;
+    fs::remove_dir(path)
+}
+
+/// Removes the sockets in it.
+fn empty(path: &Path) -> io::Result<()> {
     for file in fs::read_dir(path)?.flatten().map(|entry| entry.path()) {
         if file.extension().is_some_and(|extension| extension == "sock") {
             fs::remove_file(file)?;
         }
     }
-    fs::remove_dir(path)
+    Ok(())
 }
 
 /// The name before the last dot, and the number after it.
@@ -118,7 +125,7 @@ mod tests {
         let made = Directory::make(place.join(format!("wsgi.{}", std::process::id())), None).expect("made");
         assert!(!dead.exists() && living.exists() && other.exists());
         let path = made.path().to_owned();
-        assert!(path.exists());
+        fs::write(path.join("1.0.sock"), b"").expect("a predecessor's");
         drop(made);
         assert!(!path.exists());
         fs::remove_dir_all(place).expect("removed");

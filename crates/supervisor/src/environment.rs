@@ -10,10 +10,12 @@ fn is_service_managers(name: &[u8]) -> bool {
     name == b"NOTIFY_SOCKET" || name.starts_with(b"LISTEN_") || name.starts_with(b"WATCHDOG_")
 }
 
-/// What changes how an interpreter starts, and is meant for whoever started httpd. A group says what it wants by its
-/// options.
+/// What changes how an interpreter starts: httpd's surroundings do not decide it, the configuration does. Only
+/// variables without a directive, which change what is logged or written, are left.
 fn is_pythons(name: &[u8]) -> bool {
-    name.starts_with(b"PYTHON") || name == b"VIRTUAL_ENV" || name == b"__PYVENV_LAUNCHER__"
+    const HARMLESS: [&[u8]; 4] =
+        [b"PYTHONFAULTHANDLER", b"PYTHONUNBUFFERED", b"PYTHONDONTWRITEBYTECODE", b"PYTHONPYCACHEPREFIX"];
+    name.starts_with(b"PYTHON") && !HARMLESS.contains(&name)
 }
 
 /// The worker's variables: those of httpd, without the service manager's and Python's; who the user is; locale; the group's own.
@@ -54,6 +56,13 @@ mod tests {
     fn built(group: &Group, inherited: &[(&str, &str)]) -> Vec<String> {
         let inherited = inherited.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
         build(group, inherited).into_iter().map(|pair| pair.into_string().expect("UTF-8")).collect()
+    }
+
+    #[test]
+    fn variables_that_change_how_python_starts_do_not_reach_a_worker() {
+        let inherited =
+            [("PYTHONFAULTHANDLER", "1"), ("PYTHONHOME", "/x"), ("PYTHONPATH", "/x"), ("PYTHONSTARTUP", "/x")];
+        assert_eq!(built(&sample::group(), &inherited), ["PYTHONFAULTHANDLER=1"]);
     }
 
     #[test]

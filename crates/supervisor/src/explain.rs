@@ -18,7 +18,7 @@ pub(crate) fn severity(failure: Failure) -> (Level, &'static str) {
         Step::Group => codes::GROUP,
         Step::SupplementaryGroups => codes::SUPPLEMENTARY_GROUPS,
         Step::User => codes::USER,
-        Step::Directory => codes::DIRECTORY,
+        Step::Directory | Step::UserDirectory => codes::DIRECTORY,
         Step::Exec => codes::EXEC,
         Step::Session | Step::DescriptorLimit | Step::Descriptors => codes::SET_UP,
     };
@@ -42,9 +42,9 @@ pub(crate) fn explain(failure: Failure, group: &Group) -> String {
         Step::Group => format!("cannot set the group to {}", group.gid),
         Step::SupplementaryGroups => "cannot set the supplementary groups".to_owned(),
         Step::User => format!("cannot set the user to {}", group.uid),
-        Step::Directory => {
-            let home = group.directory.as_ref().or(group.user_home.as_ref()).map_or(&b"/"[..], |home| home);
-            format!("cannot enter the working directory '{}', so it is '/'; see home=", Show(home))
+        Step::Directory => format!("cannot enter home='{}'", Show(home(group))),
+        Step::UserDirectory => {
+            format!("cannot enter the user's home directory '{}', so it works in '/'; see home=", Show(home(group)))
         }
         Step::Descriptors => "cannot put its descriptors in place".to_owned(),
         Step::Exec => format!("cannot execute '{}'; see python-home= and python=", Show(&group.python)),
@@ -52,9 +52,18 @@ pub(crate) fn explain(failure: Failure, group: &Group) -> String {
     format!("{what}: {cause}{}", hint(failure, group))
 }
 
+fn home(group: &Group) -> &[u8] {
+    group.directory.as_ref().or(group.user_home.as_ref()).map_or(&b"/"[..], |home| home)
+}
+
 fn hint(failure: Failure, group: &Group) -> String {
     let path = Show(&group.python);
     match (failure.step, failure.errno) {
+        (Step::Directory, libc::EACCES) => {
+            format!("; user {} has to be able to enter it (try: namei -l {})", group.uid, Show(home(group)))
+        }
+        (Step::Directory, _) if group.chroot.is_some() => "; it is looked for below chroot=".to_owned(),
+        (Step::Directory, _) => "; make the directory, or name another one".to_owned(),
         (Step::Exec, libc::EACCES) => {
             format!("; user {} has to be able to reach and execute it (try: namei -l {path})", group.uid)
         }

@@ -77,6 +77,7 @@ pub(crate) fn launch(launch: &Launch<'_>) -> io::Result<Launched> {
         gid: group.gid,
         groups: group.groups.clone(),
         directory: text(&directory(group, launch.site.httpd_uid))?,
+        is_directory_required: group.is_directory_required,
         umask: group.umask,
         // The places of wire::control::descriptor, after the standard ones.
         places: vec![

@@ -20,6 +20,7 @@ pub(crate) fn group() -> Group {
         socket_uid: 0,
         umask: None,
         directory: None,
+        is_directory_required: false,
         chroot: None,
         lang: None,
         locale: None,

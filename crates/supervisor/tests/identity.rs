@@ -67,12 +67,21 @@ fn worker_has_what_it_is_to_have_and_nothing_else() {
 }
 
 #[test]
-fn working_directory_that_cannot_be_entered_is_named_and_the_worker_runs_on() {
+fn home_of_the_user_that_cannot_be_entered_is_named_and_the_worker_runs_on() {
     let httpd = Httpd::start(4);
     httpd.settle(&[Group { directory: Some("/nowhere".into()), ..httpd.group("") }]);
     httpd.until_serving(0);
     assert_all(&httpd.say(0, "look"), &["\"cwd\": \"/\""]);
     httpd.until_logged("WSGI0009");
+}
+
+#[test]
+fn home_that_cannot_be_entered_keeps_the_worker_from_running() {
+    let httpd = Httpd::start(4);
+    let group = Group { directory: Some("/nowhere".into()), is_directory_required: true, ..httpd.group("") };
+    httpd.settle(&[group]);
+    httpd.until_logged("cannot enter home='/nowhere'");
+    httpd.until_logged("could not be started");
 }
 
 #[test]

@@ -61,6 +61,7 @@ pub(super) fn prepare(
         socket_uid: daemon.socket_uid.unwrap_or(common.httpd_ids.0),
         umask: daemon.umask,
         directory: optional(daemon.directory(&rights, common.httpd_ids.0).as_deref()),
+        is_directory_required: daemon.home.is_some(),
         chroot: optional(daemon.chroot.as_deref()),
         lang: optional(daemon.lang.as_deref()),
         locale: optional(daemon.locale.as_deref()),

@@ -30,7 +30,10 @@ pub(crate) enum Step {
     Group,
     SupplementaryGroups,
     User,
+    /// The one that `home` names.
     Directory,
+    /// The user's home directory; `/` takes its place.
+    UserDirectory,
     Descriptors,
     Exec,
 }
@@ -50,6 +53,7 @@ impl Step {
             SupplementaryGroups,
             User,
             Directory,
+            UserDirectory,
             Descriptors,
             Exec,
         ];
@@ -59,7 +63,7 @@ impl Step {
     /// Whether the worker runs although the step failed: what it lacks then gives it no rights.
     pub(crate) fn is_optional(self) -> bool {
         use Step::*;
-        matches!(self, Priority | CpuLimit | MemoryLimit | VirtualMemoryLimit | DescriptorLimit | Directory)
+        matches!(self, Priority | CpuLimit | MemoryLimit | VirtualMemoryLimit | DescriptorLimit | UserDirectory)
     }
 }
 
@@ -115,6 +119,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) gid: u32,
     pub(crate) groups: Vec<u32>,
     pub(crate) directory: CString,
+    /// Whether `/` may not take its place.
+    pub(crate) is_directory_required: bool,
     pub(crate) umask: Option<u32>,
     /// Become its descriptors 0, 1, 2 …; all others are closed.
     pub(crate) places: Vec<BorrowedFd<'a>>,
@@ -173,9 +179,7 @@ fn run(
         must(Step::Chroot, chdir(c"/"))?;
     }
     become_user(plan, groups)?;
-    if chdir(plan.directory.as_c_str()).inspect_err(|error| report(tell, Step::Directory, *error)).is_err() {
-        must(Step::Directory, chdir(c"/"))?;
-    }
+    enter(plan, tell)?;
     if let Some(mask) = plan.umask {
         umask(Mode::from_bits_truncate(mask));
     }
@@ -186,6 +190,20 @@ fn run(
     write(tell, Failure { step: Step::Exec, errno: error as i32 });
     // SAFETY: as in `start`; the failure has been told already, on a descriptor that `start` does not know.
     unsafe { libc::_exit(127) }
+}
+
+fn enter(plan: &Plan<'_>, tell: RawFd) -> Result<(), Failure> {
+    let entered = chdir(plan.directory.as_c_str());
+    if plan.is_directory_required {
+        return must(Step::Directory, entered);
+    }
+    match entered {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            report(tell, Step::UserDirectory, error);
+            must(Step::Directory, chdir(c"/"))
+        }
+    }
 }
 
 fn become_user(plan: &Plan<'_>, groups: &[Gid]) -> Result<(), Failure> {

@@ -145,6 +145,7 @@ impl Httpd {
             socket_uid: self.uid,
             umask: None,
             directory: None,
+            is_directory_required: false,
             chroot: None,
             lang: None,
             locale: None,

@@ -44,6 +44,8 @@ fields! {
         umask: Option<u32>,
         /// Working directory.
         directory: Option<Text>,
+        /// Whether no worker runs where it cannot enter [`Group::directory`] (`home` names it); else it runs in `/`.
+        is_directory_required: bool,
         /// `chroot`.
         chroot: Option<Text>,
         /// `lang`.

@@ -128,6 +128,7 @@ fn group() -> Group {
         socket_uid: 33,
         umask: Some(0o22),
         directory: None,
+        is_directory_required: true,
         chroot: None,
         lang: Some(text("C.UTF-8")),
         locale: None,
