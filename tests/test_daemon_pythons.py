@@ -130,6 +130,8 @@ def test_a_python_that_is_too_old_is_said_with_its_version_and_what_is_needed(ne
     else:
         python = interpreter(old)
     site = split(new_httpd, f"python={python}")
+    # What it prints itself.
+    site.log.allow("^3\\.9\\.18$")
     assert_only_it_fails(site, str(python), *(["3.10"] if old else []))
 
 
@@ -196,7 +198,7 @@ ANSWERS = {
 def test_what_is_no_answer_of_a_worker_reaches_no_client(new_httpd, answer, tmp_path_factory):
     python = fake(tmp_path_factory.mktemp("impostor"), IMPOSTOR.format(answer=answer))
     site = split(new_httpd, f"python={python} connect-timeout=3 startup-timeout=3 shutdown-timeout=1")
-    site.log.allow(r"WSGI0(036|116|117|14\d|3\d\d)|AH\d+")
+    site.log.allow(r"WSGI0(036|116|117|124|14\d|3\d\d)|AH\d+")
     site.start()
     response = site.script(HELLO, "sub").get()
     assert response.status in (502, 503, 504) and b"hello" not in response.body
