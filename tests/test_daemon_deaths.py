@@ -199,7 +199,8 @@ def test_nothing_is_left_when_the_parts_are_killed_in_any_order(new_daemon, orde
         # Whoever could remove them has been killed: the next start does (docs/daemon.md).
         left = site.sockets()
         site.start()
-        assert not set(left) & set(site.sockets())
+        wait_until(lambda: not set(left) & set(site.sockets()), "the sockets to be swept")
+        wait_until(lambda: site.script(HELLO).get().status == 200, "an answer")
         site.stop()
 
 
