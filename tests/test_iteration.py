@@ -5,6 +5,7 @@ import json
 import pytest
 
 from harness.checklist import both_interpreters, embedded_only, line, ours, ours_in_daemon
+from harness.condition import wait_until
 from harness.messages import interpreter_in_words
 from harness.process import resident_kib
 
@@ -194,6 +195,8 @@ def closing(script, pieces, fail=False):
 def test_close_is_called_once_on_success(script):
     app = closing(script, [b"a", b"b"])
     assert app.get().body == b"ab"
+    # The end of a response does not wait for close().
+    wait_until(lambda: app.json("/calls"), "close() to be called")
     assert app.json("/calls") == ["closed"]
 
 
@@ -282,6 +285,7 @@ def application(environ, start_response):
 """
     )
     assert app.get().body == b""
+    wait_until(lambda: app.get("/calls").body != b"[]", "close() to be called")
     assert app.get("/calls").body == b"['body']"
 
 

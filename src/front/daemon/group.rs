@@ -45,6 +45,8 @@ pub(crate) struct Terms {
     pub(crate) is_service: bool,
     /// `processes`.
     pub(crate) processes: u32,
+    /// `threads`.
+    pub(crate) threads: u32,
     /// `script-user` or `script-group`.
     pub(crate) script_owner: Option<ScriptOwner>,
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -119,8 +119,9 @@ fn start(server: Server<'_>, begin: &Begin) -> Result<Running, String> {
     let (ours, theirs) = Channel::pair().map_err(failed)?;
     let pid = companion::start(program.as_os_str(), "supervise", theirs.into(), SUPERVISOR_CHANNEL).map_err(failed)?;
     companion::watch(server.process_pool(), pid, on_end);
-    static AT_EXIT: Once = Once::new();
-    AT_EXIT.call_once(|| server.process_pool().at_end(end_all));
+    // After `watch` each time: pools are cleaned up in the reverse order, and APR crashes when it is asked to forget a
+    // process that its own clean-up has forgotten (apr_proc_other_child_unregister).
+    server.process_pool().at_end(end_all);
     let directory = PathBuf::from(OsStr::from_bytes(&begin.socket_directory));
     Ok(Running { channel: ours, pid, started: Instant::now(), directory, parent: std::process::id() })
 }

@@ -47,7 +47,7 @@ impl Search<'_> {
         let turn = self.presence.next_turn();
         loop {
             let pool = self.pool(client)?;
-            match choose(self.presence.views(&pool), pool.count, &self.rule, turn) {
+            match choose(self.presence.views(&pool), pool.count, self.group.terms.threads, &self.rule, turn) {
                 Choice::Failed => return Err(Failure::NotStarted),
                 Choice::Wait => self.pause(client, Cause::Seat, || Failure::NoneServing)?,
                 Choice::Seat(seat) => {

@@ -194,6 +194,7 @@ fn child_side(server: Server<'_>, begin: &Begin, daemon: &Daemon, ready: &Ready)
         response_flush_delay: daemon.response_flush_delay,
         is_service: daemon.is_service(),
         processes: daemon.processes(),
+        threads: daemon.threads,
         script_owner: script_owner(daemon),
     })
 }

@@ -46,8 +46,9 @@ pub(super) enum Choice {
 
 /// Chooses among the seats: of the serving ones with the newest code the one with the fewest requests (so nobody
 /// who has seen the new code sees the old one again); where none serves, one of the
-/// newest generation that is being started. `turn` grows with each request, so that equals take turns.
-pub(super) fn choose(seats: impl Iterator<Item = View>, count: u32, rule: &Rule, turn: u32) -> Choice {
+/// newest generation that is being started. `threads` is how many requests a process serves at once; `turn` grows with
+/// each request, so that equals take turns.
+pub(super) fn choose(seats: impl Iterator<Item = View>, count: u32, threads: u32, rule: &Rule, turn: u32) -> Choice {
     let mut serving: Option<((u32, u32, u32), u32)> = None;
     let mut starting: Option<((u32, u32, u32), u32)> = None;
     let mut has_failed = false;
@@ -75,6 +76,16 @@ pub(super) fn choose(seats: impl Iterator<Item = View>, count: u32, rule: &Rule,
             SeatState::Empty | SeatState::Draining => {}
         }
     }
+    // Where all threads are busy, a process that is being started will have one sooner. Not an older one, though.
+    let is_overtaken = match (serving, starting) {
+        (Some(((age, load, _), _)), Some(((other_age, other_load, _), _))) => {
+            load >= threads && other_load < threads && other_age <= age
+        }
+        _ => false,
+    };
+    if is_overtaken {
+        serving = None;
+    }
     match (serving.map(|(_, number)| number).or(starting.map(|(_, number)| number)), has_failed) {
         (Some(number), _) => Choice::Seat(number),
         (None, true) => Choice::Failed,
@@ -91,7 +102,7 @@ mod tests {
     }
 
     fn chosen(seats: &[View], rule: &Rule, turn: u32) -> Choice {
-        choose(seats.iter().copied(), seats.len() as u32, rule, turn)
+        choose(seats.iter().copied(), seats.len() as u32, 4, rule, turn)
     }
 
     use SeatState::{Draining, Empty, Failed, Serving, Starting};
@@ -110,6 +121,14 @@ mod tests {
         for turn in 0..4 {
             assert_eq!(chosen(&seats, &Rule::default(), turn), Choice::Seat(1));
         }
+    }
+
+    #[test]
+    fn where_all_threads_are_busy_a_process_that_starts_is_waited_for() {
+        let busy = [seat(0, Serving, 1, 4), seat(1, Starting, 1, 0)];
+        assert_eq!(chosen(&busy, &Rule::default(), 0), Choice::Seat(1));
+        let both = [seat(0, Serving, 1, 4), seat(1, Starting, 1, 4)];
+        assert_eq!(chosen(&both, &Rule::default(), 0), Choice::Seat(0));
     }
 
     #[test]

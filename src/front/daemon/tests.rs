@@ -54,6 +54,7 @@ impl Site {
             response_flush_delay: Duration::ZERO,
             is_service: false,
             processes: 2,
+            threads: 15,
             script_owner: None,
         };
         change(&mut terms);
