@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn of_serving_seats_those_with_the_newest_code_are_chosen() {
-        let seats = [seat(0, Serving, 1, 0), seat(1, Serving, 2, 7), seat(2, Starting, 3, 0)];
+        let seats = [seat(0, Serving, 1, 0), seat(1, Serving, 2, 3), seat(2, Starting, 3, 0)];
         for turn in 0..4 {
             assert_eq!(chosen(&seats, &Rule::default(), turn), Choice::Seat(1));
         }
