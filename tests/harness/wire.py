@@ -5,6 +5,7 @@ Made for tests, so it says whatever it is told, right or wrong, and is written a
 
 import fcntl
 import os
+import functools
 import re
 import socket
 import struct
@@ -25,8 +26,12 @@ LOG_LEVEL_SHIFT = 8
 
 EMPTY, STARTING, SERVING, DRAINING, FAILED_SEAT = range(5)
 
-_source = (installation.PROJECT / "crates" / "gateway" / "src" / "key.rs").read_text()
-KEYS = {name: number for number, name in enumerate(re.findall(r'^    \w+ = "([^"]+)",$', _source, re.M), 1)}
+
+@functools.cache
+def keys():
+    """The environ keys that are known by number. Read when asked for: the container has no sources."""
+    source = (installation.PROJECT / "crates" / "gateway" / "src" / "key.rs").read_text()
+    return {name: number for number, name in enumerate(re.findall(r'^    \w+ = "([^"]+)",$', source, re.M), 1)}
 
 
 def block(kind, payload=b""):
@@ -74,7 +79,7 @@ def parse_settings(data):
 def request_head(environ, flags=0, script_mtime_us=0, request_start_us=0, log_level=7):
     payload = struct.pack("<qQI", script_mtime_us, request_start_us, flags | log_level << LOG_LEVEL_SHIFT)
     for name, value in pairs(environ):
-        number = KEYS.get(name, 0)
+        number = keys().get(name, 0)
         shown = b"" if number else name.encode()
         payload += struct.pack("<HHI", number, len(shown), len(value)) + shown + value
     return block(REQUEST, payload)
