@@ -4,8 +4,8 @@ Made for tests, so it says whatever it is told, right or wrong, and is written a
 """
 
 import fcntl
-import os
 import functools
+import os
 import re
 import socket
 import struct
