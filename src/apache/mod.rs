@@ -25,7 +25,6 @@ mod server;
 mod status;
 mod table;
 
-#[allow(unused_imports, reason = "the daemon door, which is built at the same time, uses it")]
 pub(crate) use accounts::SystemAccounts;
 pub(crate) use ask::ask_as_server_user;
 pub(crate) use body::Body;

@@ -195,11 +195,6 @@ impl Daemon {
         self.threads != 1
     }
 
-    /// `wsgi.run_once`.
-    pub fn is_run_once(&self) -> bool {
-        self.threads == 1 && self.maximum_requests == 1
-    }
-
     /// Whether the processes run scripts and take no requests.
     pub fn is_service(&self) -> bool {
         self.threads == 0
@@ -278,12 +273,11 @@ mod tests {
     fn the_flags_of_the_environ_follow_from_processes_and_threads() {
         let flags = |options| {
             let daemon = daemon(options);
-            (daemon.processes(), daemon.is_multiprocess(), daemon.is_multithread(), daemon.is_run_once())
+            (daemon.processes(), daemon.is_multiprocess(), daemon.is_multithread())
         };
-        assert_eq!(flags(""), (1, false, true, false));
-        assert_eq!(flags("processes=1"), (1, true, true, false));
-        assert_eq!(flags("processes=3 threads=1"), (3, true, false, false));
-        assert_eq!(flags("threads=1 maximum-requests=1"), (1, false, false, true));
+        assert_eq!(flags(""), (1, false, true));
+        assert_eq!(flags("processes=1"), (1, true, true));
+        assert_eq!(flags("processes=3 threads=1"), (3, true, false));
         assert!(daemon("threads=0").is_service() && !daemon("threads=1").is_service());
     }
 

@@ -8,8 +8,6 @@
 //! the configuration as a whole, [`socket`] about where they are reached, [`import`] lists what is loaded at start, [`expand`] makes group names, [`python`]
 //! says how the interpreter is started. The directives' page is docs/directives.md.
 
-#![allow(dead_code, unused_imports, reason = "the daemon door, which is built at the same time, uses the rest")]
-
 pub mod accounts;
 pub mod alias;
 pub mod daemon;
@@ -39,7 +37,6 @@ pub use alias::{Alias, find_alias};
 pub use daemon::{Daemon, GroupNames};
 pub use directive::{Arguments, Context, DIRECTIVES, Directive, Place};
 pub use expand::{Names, expand_application_group, expand_process_group, is_open_group};
-pub use identity::Identity;
 pub use import::{Import, imports_of};
 pub use matching::Pattern;
 pub use python::PythonSettings;

@@ -10,7 +10,6 @@ use crate::codes;
 
 /// Who must own a script and its directory, so that nobody else can have put it there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(test), allow(dead_code, reason = "made by whoever reads the configuration in httpd's parent"))]
 pub(crate) enum ScriptOwner {
     /// This user; nobody else may write.
     User(u32),
