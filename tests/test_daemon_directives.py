@@ -335,3 +335,10 @@ def test_a_reload_defines_the_same_groups_anew(new_site):
     for _ in range(3):
         site.graceful()
     assert site.get("/").status in (200, 403, 404)
+
+
+@ours
+@pytest.mark.parametrize("option", ["python", "python-home"])
+def test_configtest_names_an_interpreter_that_is_not_there(bench, option):
+    result = bench.configtest(f"WSGIDaemonProcess one {option}=/nonexistent/python\n")
+    assert "WSGI0391" in result.stderr and "/nonexistent/python" in result.stderr

@@ -130,7 +130,7 @@ def test_requests_under_ignore_activity_do_not_keep_a_worker(new_daemon):
 
 @ours
 @line("IMP-39")
-def test_reading_lines_of_the_body_counts_as_activity(new_daemon):
+def test_a_body_that_is_read_by_lines_for_longer_than_inactivity_timeout_keeps_its_worker(new_daemon):
     site = new_daemon("threads=2 inactivity-timeout=2").start()
     app = site.script(
         "import os\n"

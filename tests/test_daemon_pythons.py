@@ -148,7 +148,7 @@ LIARS = {
 @pytest.mark.parametrize("source", LIARS.values(), ids=LIARS)
 def test_an_interpreter_that_is_no_worker_harms_only_its_group(new_httpd, source, tmp_path_factory):
     python = fake(tmp_path_factory.mktemp("liar"), source)
-    site = split(new_httpd, f"python={python} connect-timeout=3 socket-timeout=3 startup-timeout=3 shutdown-timeout=1")
+    site = split(new_httpd, f"python={python} connect-timeout=3 startup-timeout=3 shutdown-timeout=1")
     site.log.allow(r"WSGI0(036|116|117|119|124|14\d|3\d\d)|AH\d+")
     site.start()
     statuses = {site.script(HELLO, "sub").get().status for _ in range(2)}
@@ -197,7 +197,7 @@ ANSWERS = {
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
 def test_what_is_no_answer_of_a_worker_reaches_no_client(new_httpd, answer, tmp_path_factory):
     python = fake(tmp_path_factory.mktemp("impostor"), IMPOSTOR.format(answer=answer))
-    site = split(new_httpd, f"python={python} connect-timeout=3 socket-timeout=3 startup-timeout=3 shutdown-timeout=1")
+    site = split(new_httpd, f"python={python} connect-timeout=3 startup-timeout=3 shutdown-timeout=1")
     site.log.allow(r"WSGI0(036|116|117|119|124|14\d|3\d\d)|AH\d+")
     site.start()
     response = site.script(HELLO, "sub").get()

@@ -227,11 +227,12 @@ impl GroupState {
                 if let Some(worker) = &mut seat.worker
                     && worker.tick(now)
                 {
+                    let what = if worker.is_ready() || worker.is_leaving() { "end" } else { "get ready" };
                     self.log.problem(
                         Level::Warning,
                         codes::SLOW_EXIT,
                         format_args!(
-                            "process (pid={}) of group '{}' did not end in time and is killed",
+                            "process (pid={}) of group '{}' did not {what} in time and is killed",
                             worker.pid(),
                             Show(&self.terms.group.name)
                         ),

@@ -35,6 +35,7 @@ pub(crate) fn group() -> Group {
         receive_buffer: 0,
         shutdown_timeout: 5,
         graceful_timeout: 15,
+        startup_timeout: 0,
         python: "/usr/bin/python3".into(),
         arguments: Vec::new(),
         preload: Vec::new(),

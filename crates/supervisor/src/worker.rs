@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use wire::Channel;
-use wire::control::{ControlError, Drain, FromWorker, Stop, Text, ToWorker};
+use wire::control::{ControlError, Drain, FromWorker, Group, Stop, Text, ToWorker};
 
 use crate::launch::{self, Launch};
 use crate::os::signals;
@@ -79,6 +79,8 @@ pub(crate) struct Worker {
     stage: Stage,
     is_ready: bool,
     has_failed: bool,
+    /// It is not ready yet, and is killed if it is not by then.
+    ready_by: Option<Instant>,
     terminate_at: Option<Instant>,
     destroy_at: Option<Instant>,
     is_destroyed: bool,
@@ -105,6 +107,7 @@ impl Worker {
             stage: Stage::Starting,
             is_ready: false,
             has_failed: false,
+            ready_by: ready_by(launch.group, now),
             terminate_at: None,
             destroy_at: None,
             is_destroyed: false,
@@ -156,6 +159,7 @@ impl Worker {
     /// It is ready.
     pub(crate) fn set_ready(&mut self) {
         self.is_ready = true;
+        self.ready_by = None;
         if self.stage == Stage::Starting {
             self.stage = Stage::Serving;
         }
@@ -209,9 +213,9 @@ impl Worker {
             self.terminate_at = None;
             signals::terminate(self.pid);
         }
-        let is_due = self.destroy_at.is_some_and(|at| at <= now);
+        let is_due = self.destroy_at.into_iter().chain(self.ready_by).any(|at| at <= now);
         if is_due {
-            self.destroy_at = None;
+            (self.destroy_at, self.ready_by) = (None, None);
             self.is_destroyed = true;
             signals::destroy(self.pid);
         }
@@ -229,7 +233,7 @@ impl Worker {
 
     /// When [`Worker::tick`] or [`Worker::is_astray`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.terminate_at.into_iter().chain(self.destroy_at).chain(self.abandoned_at).min()
+        [self.ready_by, self.terminate_at, self.destroy_at, self.abandoned_at].into_iter().flatten().min()
     }
 
     fn tell(&self, message: &ToWorker) {
@@ -247,6 +251,13 @@ impl Worker {
         let report = self.report.as_ref().map(|report| (Part::Report, report.as_fd()));
         channel.into_iter().chain(output).chain(report)
     }
+}
+
+/// By when a process has to be ready. A worker watches `startup-timeout` by itself, as soon as it runs, and has
+/// `shutdown-timeout` to end; what takes longer never became one. Services are never ready.
+fn ready_by(group: &Group, now: Instant) -> Option<Instant> {
+    let is_limited = group.startup_timeout > 0 && group.threads > 0;
+    is_limited.then(|| now + seconds(group.startup_timeout) + seconds(group.shutdown_timeout) + GRACE)
 }
 
 /// Seconds that a worker or a configuration names, which may be any number; a month is for ever here.

@@ -34,6 +34,23 @@ fn crashed_worker_is_replaced_at_once_and_the_log_says_what_it_died_of() {
 }
 
 #[test]
+fn interpreter_that_never_becomes_a_worker_is_killed_after_its_startup_timeout() {
+    let httpd = Httpd::start(4);
+    let stuck = Group {
+        python: "/bin/sleep".into(),
+        arguments: vec!["1000".into()],
+        startup_timeout: 1,
+        shutdown_timeout: 1,
+        ..httpd.group("")
+    };
+    httpd.settle(&[stuck]);
+    until("a process", || httpd.pid(0) != 0);
+    let first = httpd.pid(0);
+    httpd.until_logged("did not get ready in time and is killed");
+    until("another process", || httpd.pid(0) != first && !is_running(first));
+}
+
+#[test]
 fn nobody_sees_a_failed_seat_after_the_first_crash() {
     let httpd = Httpd::start(4);
     httpd.settle(&[httpd.group("")]);

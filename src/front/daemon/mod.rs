@@ -32,7 +32,7 @@ mod watch;
 
 pub(super) use door::serve;
 pub(crate) use group::Group;
-pub(crate) use roster::{NoGroup, Roster};
+pub(crate) use roster::{NoGroup, Roster, log_missing_interpreters};
 
 use crate::apache::Server;
 

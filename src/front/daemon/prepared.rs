@@ -1,6 +1,7 @@
 //! A process group made ready for the supervisor: everything that a `WSGIDaemonProcess` leaves to the system and to
 //! httpd is settled here. Parent process only.
 
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
@@ -76,6 +77,7 @@ pub(super) fn prepare(
         receive_buffer: daemon.receive_buffer,
         shutdown_timeout: daemon.shutdown_timeout.as_secs(),
         graceful_timeout: daemon.graceful_timeout.as_secs(),
+        startup_timeout: daemon.startup_timeout.as_secs(),
         python: text(&interpreter(&python, daemon)?),
         arguments: arguments(&python, common.host_directory),
         preload: preload(common, daemon),
@@ -95,8 +97,17 @@ fn settings_of(main: &PythonSettings, daemon: &Daemon) -> PythonSettings {
     }
 }
 
+/// Why a group's interpreter cannot be found, as far as that can be seen without running it.
+pub(super) fn why_no_interpreter(main: &PythonSettings, daemon: &Daemon) -> Option<String> {
+    interpreter(&settings_of(main, daemon), daemon).err()
+}
+
 fn interpreter(python: &PythonSettings, daemon: &Daemon) -> Result<Vec<u8>, String> {
     if let Some(python) = &daemon.python {
+        let path = Path::new(OsStr::from_bytes(python));
+        if daemon.chroot.is_none() && !path.is_file() {
+            return Err(format!("python={} is not there, or is no file", path.display()));
+        }
         return Ok(python.to_vec());
     }
     let said_by = if daemon.python_home.is_some() { "python-home" } else { "WSGIPythonHome" };

@@ -15,7 +15,7 @@ use super::group::{Group, Terms};
 use super::identities::{self, Identity};
 use super::overseer::{self, GroupHandover, Handover};
 use super::owner::ScriptOwner;
-use super::prepared::{Common, prepare};
+use super::prepared::{Common, prepare, why_no_interpreter};
 use crate::apache::{Httpd, Server, SystemAccounts, children_ids, host_file, library_directory, log_line};
 use crate::codes;
 use crate::config::{Accounts, Daemon, Defined, NoDaemon, PythonSettings, daemons, find_daemon};
@@ -92,6 +92,20 @@ impl Roster {
     }
 }
 
+/// Logs which groups of a configuration have no interpreter: for `httpd -t`, which starts none.
+pub(crate) fn log_missing_interpreters(server: Server<'_>) {
+    let python = PythonSettings::of(server.settings());
+    for defined in daemons(server.all().map(Server::site)) {
+        if let Some(reason) = why_no_interpreter(&python, &defined.daemon) {
+            log_unusable(server, &defined.daemon, &reason);
+        }
+    }
+}
+
+fn log_unusable(server: Server<'_>, daemon: &Daemon, reason: &str) {
+    log_line!(server, Error, codes::GROUP_UNUSABLE; "process group '{}' cannot run: {reason}; its requests are answered with 503", daemon.name.escape_ascii());
+}
+
 impl Told {
     fn prepare(main: Server<'_>, prefix: &[u8]) -> Told {
         let accounts = SystemAccounts;
@@ -105,9 +119,7 @@ impl Told {
             for defined in daemons([server.site()]) {
                 match Ready::of(&common, server, place, &defined.daemon) {
                     Ok(ready) => told.groups.push(ready),
-                    Err(reason) => {
-                        log_line!(server, Error, codes::GROUP_UNUSABLE; "process group '{}' cannot run: {reason}; its requests are answered with 503", defined.daemon.name.escape_ascii())
-                    }
+                    Err(reason) => log_unusable(server, &defined.daemon, &reason),
                 }
             }
         }

@@ -160,6 +160,7 @@ impl Httpd {
             receive_buffer: 0,
             shutdown_timeout: 5,
             graceful_timeout: 15,
+            startup_timeout: 0,
             python: "/usr/bin/python3".into(),
             arguments: vec![self.place.0.join("worker.py").as_os_str().as_encoded_bytes().into()],
             preload: Vec::new(),

@@ -74,6 +74,8 @@ fields! {
         shutdown_timeout: u64,
         /// `graceful-timeout`.
         graceful_timeout: u64,
+        /// `startup-timeout`, for a process that does not get as far as watching it itself.
+        startup_timeout: u64,
         /// The interpreter's executable.
         python: Text,
         /// Its arguments, the bootstrap last.

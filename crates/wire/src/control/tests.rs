@@ -62,6 +62,7 @@ fn full_group() -> Group {
         receive_buffer: 3,
         shutdown_timeout: 5,
         graceful_timeout: 15,
+        startup_timeout: 16,
         python: text(b"/usr/bin/python3"),
         arguments: vec![text(b"-X"), text(b"utf8"), text(b"-c"), odd()],
         preload: preload(),

@@ -143,6 +143,7 @@ fn group() -> Group {
         receive_buffer: 0,
         shutdown_timeout: 5,
         graceful_timeout: 15,
+        startup_timeout: 16,
         python: text("/srv/venv/bin/python"),
         arguments: vec![text("-c"), text("import wsgi_host")],
         preload: preload(),
