@@ -1,3 +1,5 @@
+//! Control messages, and the settings of a worker, as httpd's parent and the supervisor read them.
+
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

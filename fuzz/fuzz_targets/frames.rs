@@ -1,3 +1,5 @@
+//! Frames of a kept connection, as each side reads them.
+
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

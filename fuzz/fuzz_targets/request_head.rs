@@ -1,3 +1,5 @@
+//! The head of a request, as the host reads it.
+
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

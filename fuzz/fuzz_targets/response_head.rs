@@ -1,3 +1,5 @@
+//! The head of a response, as httpd's side reads it.
+
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

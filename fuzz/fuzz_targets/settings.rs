@@ -1,3 +1,5 @@
+//! The settings block, as the host reads it.
+
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,3 +1,5 @@
+//! A status line and headers, as an application may give them.
+
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
