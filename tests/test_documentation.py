@@ -13,7 +13,8 @@ from harness.checklist import ours
 pytestmark = ours
 
 PROJECT = installation.PROJECT
-PAGES = sorted([*PROJECT.glob("README.md"), *PROJECT.glob("docs/*.md")])
+PAGES = sorted([*PROJECT.glob("README.md"), *PROJECT.glob("docs/**/*.md")])
+DIRECTIVE_PAGES = PROJECT / "docs" / "directives"
 CONFIGURATIONS = sorted(PROJECT.glob("conf/*.conf"))
 SOURCES = [
     path
@@ -30,7 +31,7 @@ def blocks():
     for page in PAGES:
         for match in FENCED.finditer(text := page.read_text()):
             line_number = text.count("\n", 0, match.start()) + 1
-            yield pytest.param(match["text"], bool(match["refused"]), id=f"{page.name}:{line_number}")
+            yield pytest.param(match["text"], bool(match["refused"]), id=f"{page.relative_to(PROJECT)}:{line_number}")
 
 
 @pytest.mark.parametrize(("text", "is_refused"), list(blocks()))
@@ -49,11 +50,31 @@ def sections(page, level, pattern):
     return re.findall(rf"^{'#' * level} ({pattern})$", (PROJECT / "docs" / page).read_text(), re.MULTILINE)
 
 
-def test_each_directive_has_one_section_and_each_section_is_a_directive():
+def directives():
     table = (PROJECT / "src" / "config" / "directive.rs").read_text()
-    directives = set(re.findall(r'c"(WSGI\w+)"', table))
-    assert len(directives) > 20
-    assert sorted(sections("directives.md", 3, r"WSGI\w+")) == sorted(directives)
+    names = sorted(set(re.findall(r'c"<?(WSGI\w+)"', table)))
+    assert len(names) > 20
+    return names
+
+
+def test_each_directive_has_one_page_and_each_page_is_a_directive():
+    pages = [page.stem for page in DIRECTIVE_PAGES.glob("*") if page.name != "README.md"]
+    assert sorted(pages) == directives()
+
+
+def test_the_list_of_directives_names_each_once():
+    rows = re.findall(r"^\| \[(\w+)\]\((\w+)\.md\) \|", (DIRECTIVE_PAGES / "README.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == [(name, name) for name in directives()]
+
+
+@pytest.mark.parametrize("name", directives())
+def test_the_page_of_a_directive_has_its_name_for_a_title_its_syntax_and_an_example(name):
+    text = (DIRECTIVE_PAGES / f"{name}.md").read_text()
+    assert re.findall(r"^# .*$", FENCED.sub("", text), re.MULTILINE) == [f"# {name}"]
+    assert re.findall(r"^\| (Syntax|Context|Default) \|", text, re.MULTILINE) == ["Syntax", "Context", "Default"]
+    assert re.search(rf"^\| Syntax \| `<?{name} ", text, re.MULTILINE)
+    examples = [match["text"] for match in FENCED.finditer(text)]
+    assert any(re.search(rf"^ *<?{name}\b", example, re.MULTILINE) for example in examples)
 
 
 def test_each_code_has_one_section_and_each_section_is_a_code():
@@ -68,7 +89,7 @@ def test_each_page_that_a_source_or_a_page_names_is_there():
     missing = {
         f"{path.relative_to(PROJECT)}: {name}"
         for path in [*SOURCES, *PAGES, *CONFIGURATIONS]
-        for name in re.findall(r"docs/[\w-]+\.md", path.read_text())
+        for name in re.findall(r"docs/[\w/-]+\.md", path.read_text())
         if not (PROJECT / name).exists()
     }
     assert not missing
@@ -83,7 +104,7 @@ def test_each_link_of_a_page_leads_to_a_file_and_a_heading():
             name, _, anchor = target.partition("#")
             file = (page.parent / name).resolve() if name else page
             if not file.exists() or anchor and anchor not in anchors(file):
-                broken.append(f"{page.name}: {target}")
+                broken.append(f"{page.relative_to(PROJECT)}: {target}")
     assert not broken
 
 

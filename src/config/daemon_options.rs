@@ -1,4 +1,4 @@
-//! The options of `WSGIDaemonProcess`, one row each, in the order of docs/directives.md.
+//! The options of `WSGIDaemonProcess`, one row each, in the order of docs/directives/WSGIDaemonProcess.md.
 
 use super::accounts::Accounts;
 use super::daemon::{Daemon, HEADER_BUFFER, RESPONSE_BUFFER};
@@ -424,13 +424,13 @@ mod tests {
         }
     }
 
-    // docs/directives.md is what users read: an option without a row there does not exist for them.
+    // The page is what users read: an option without a row there does not exist for them.
     #[test]
-    fn every_option_has_its_row_in_the_manual() {
-        let manual = include_str!("../../docs/directives.md");
+    fn every_option_has_its_row_on_the_page() {
+        let page = include_str!("../../docs/directives/WSGIDaemonProcess.md");
         for option in OPTIONS {
             let row = format!("\n| `{}=", option.name);
-            assert_eq!(manual.matches(&row).count(), 1, "{row}");
+            assert_eq!(page.matches(&row).count(), 1, "{row}");
         }
         assert_eq!(OPTIONS.len(), 45);
     }

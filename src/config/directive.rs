@@ -149,7 +149,7 @@ macro_rules! scoped_flag {
     };
 }
 
-/// Every directive, in the order of docs/directives.md.
+/// Every directive, in the order of docs/directives/README.md.
 pub const DIRECTIVES: &[Directive] = &[
     raw(c"WSGIDaemonProcess", Context::Server, c"name of a process group, and options", daemon::daemon_process),
     one(c"WSGIProcessGroup", Context::ServerOrDirectory, c"name of the process group to run in", |place, word| {
@@ -334,13 +334,31 @@ mod tests {
         assert_eq!(names.len(), DIRECTIVES.len());
     }
 
-    // docs/directives.md is what users read: a directive without a section there does not exist for them.
-    #[test]
-    fn every_directive_has_its_section_in_the_manual() {
-        let manual = include_str!("../../docs/directives.md");
-        for row in DIRECTIVES {
-            let heading = format!("\n### {}\n", row.name.to_str().expect("ASCII"));
-            assert!(manual.contains(&heading), "{heading}");
+    /// How the pages name a context.
+    fn word(context: Context) -> &'static str {
+        match context {
+            Context::GlobalOnly => "global",
+            Context::Server => "server",
+            Context::ServerOrDirectory => "server, section",
+            Context::FileInfo => "anywhere",
         }
+    }
+
+    // The pages are what users read: a directive without one does not exist for them.
+    #[test]
+    fn every_directive_has_its_page_and_its_row_in_the_list() {
+        let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/directives");
+        let read = |name: &str| std::fs::read_to_string(format!("{pages}/{name}.md")).expect(name);
+        let list = read("README");
+        for row in DIRECTIVES {
+            let name = row.name.to_str().expect("ASCII").trim_start_matches('<');
+            let context = word(row.context);
+            let page = read(name);
+            assert!(page.starts_with(&format!("# {name}\n\n| | |\n|---|---|\n| Syntax | `")), "{name}");
+            assert!(page.contains(&format!("\n| Context | {context} |\n| Default | ")), "{name}: {context}");
+            assert!(list.contains(&format!("\n| [{name}]({name}.md) | {context} | ")), "{name}: {context}");
+        }
+        let files = std::fs::read_dir(pages).expect(pages);
+        assert_eq!(files.count(), DIRECTIVES.len() + 1, "each page is the list or a directive's");
     }
 }

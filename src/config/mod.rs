@@ -6,7 +6,7 @@
 //! `written` keeps it, `remark` what is odd about it, `merge` lays inner over outer, [`settled`] answers for a request, [`alias`] and `matching` map
 //! URLs to scripts, [`daemon`], `daemon_options`, `given` and [`identity`] are about one process group, [`roster`] about all of them and
 //! the configuration as a whole, [`socket`] about where they are reached, [`import`] lists what is loaded at start, [`expand`] makes group names, [`python`]
-//! says how the interpreter is started. The directives' page is docs/directives.md.
+//! says how the interpreter is started. The directives' pages are those of docs/directives/README.md.
 
 pub mod accounts;
 pub mod alias;

@@ -11,7 +11,7 @@ pub(crate) const FORCED_TYPE: &std::ffi::CStr = c"alias-forced-type";
 
 /// Maps the request if an alias matches.
 ///
-/// Source: spec of `WSGIScriptAlias` in docs/directives.md; httpd's translate_name hook.
+/// Source: docs/directives/WSGIScriptAlias.md; httpd's translate_name hook.
 pub(crate) fn translate(request: Request<'_>) -> Answer {
     let Some(mapped) = find_alias(request.server().settings(), request.uri()) else {
         return Answer::Declined;

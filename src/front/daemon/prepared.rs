@@ -87,7 +87,7 @@ pub(super) fn prepare(
 }
 
 /// The main server's settings of interpreters, with what the group says for itself. Its module search path and its
-/// switch interval are its own matter alone (docs/directives.md).
+/// switch interval are its own matter alone (docs/directives/WSGIDaemonProcess.md).
 fn settings_of(main: &PythonSettings, daemon: &Daemon) -> PythonSettings {
     PythonSettings {
         home: daemon.python_home.clone().or_else(|| main.home.clone()),
