@@ -124,4 +124,5 @@ def install(package, version):
     inside = environment() / "bin" / "python"
     if subprocess.run([inside, "-c", look], stderr=subprocess.DEVNULL, timeout=60).returncode != 0:
         say(f"installing {package} {version} (compiled here, takes a minute)")
-        output_of([inside, "-m", "pip", "install", "-q", f"{package}=={version}"])
+        # pip's cache may have a build for another Python of the same version.
+        output_of([inside, "-m", "pip", "install", "-q", "--no-cache-dir", f"{package}=={version}"])

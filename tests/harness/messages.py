@@ -4,8 +4,9 @@ from . import installation
 
 # A worker that did not end in good order: the supervisor's line. mod_wsgi says at `info` what is only a death to it.
 DIED = "WSGI0310" if installation.IS_OURS else "has died|AH0005[012]"
-# What the client's virtual host gets for it: no complete head of a response has come.
-BROKEN = "WSGI014[67]"
+# What the client's virtual host gets for it: no complete head of a response has come. mod_wsgi may still be sending the
+# request then, and says that.
+BROKEN = "WSGI014[67]" if installation.IS_OURS else "WSGI0(14[67]|127)"
 # What may be said beside it while a group cannot be reached.
 UNREACHABLE = r"WSGI0(116|117|124|31\d|37\d)"
 
