@@ -141,6 +141,11 @@ class Worker:
                 self._messages.append(message)
                 self._news.notify_all()
 
+    def _hear_out(self):
+        """Waits for the end of the channel, which a process that was forked may keep open: hence not for long."""
+        with self._news:
+            self._news.wait_for(lambda: None in self._messages, timeout=1)
+
     def messages(self, name):
         """Those of a name that have come."""
         with self._news:
@@ -149,10 +154,16 @@ class Worker:
     def wait_for(self, name, timeout=15):
         """The first message of a name."""
         try:
-            wait_until(lambda: self.messages(name) or self.process.poll() is not None, name, timeout)
+            wait_until(lambda: self.messages(name) or self._has_said_all(), name, timeout)
             return self.messages(name)[0]
         except (AssertionError, IndexError):
             raise AssertionError(f"no message {name!r}; the process said:\n{self.text()}\n{self.errors()}") from None
+
+    def _has_said_all(self):
+        if self.process.poll() is None:
+            return False
+        self._hear_out()
+        return True
 
     def ready(self):
         self.wait_for("ready")
@@ -212,9 +223,11 @@ class Worker:
         os.kill(self.process.pid, number)
 
     def wait(self, timeout=15):
-        """The exit status."""
+        """The exit status; what the process said before it ended has come then, too."""
         try:
-            return self.process.wait(timeout)
+            status = self.process.wait(timeout)
+            self._hear_out()
+            return status
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the process does not end; it said:\n{self.text()}\n{self.errors()}") from None
 
