@@ -93,7 +93,7 @@ def test_requests_that_come_while_a_killed_worker_is_replaced_wait_and_succeed(n
 
 
 @ours
-@line("IMP-05")
+@line("IMP-05", "PY-123")
 def test_a_worker_that_dies_within_a_response_breaks_the_transfer(new_daemon):
     site = new_daemon().start()
     app = site.script(

@@ -63,6 +63,17 @@ def test_restrict_process_has_to_name_the_embedded_group_too(new_daemon):
     assert site.script(HELLO).get().status == 500
 
 
+@line("EXP-12", "MRG-04")
+@pytest.mark.parametrize(("lists", "status"), [(["{own}", "other"], 500), (["other", "{own}"], 200)])
+def test_of_two_lists_of_allowed_groups_in_one_block_the_second_counts(new_site, door, lists, status):
+    own = door.process_group or "%{GLOBAL}"
+    lines = "".join(f"  WSGIRestrictProcess {each.format(own=own)}\n" for each in lists)
+    site = new_site(f"<Location /main>\n{lines}  WSGIProcessGroup {own}\n</Location>\n").start()
+    if status == 500:
+        site.log.expect("WSGI0149")
+    assert site.script(HELLO).get().status == status
+
+
 @line("EXP-10", "EXP-11")
 def test_a_group_of_a_virtual_host_serves_its_own_server_name_only(new_daemon):
     config = "".join(
@@ -128,7 +139,7 @@ def importing(name, group="%{GLOBAL}"):
     return f"WSGIImportScript {{scripts}}/{name} process-group=daemon application-group={group}\n"
 
 
-@line("MAP-26")
+@line("MAP-26", "PY-171")
 def test_import_scripts_of_a_group_run_in_order_on_the_main_thread_of_each_process(new_daemon):
     site = new_daemon("processes=2 threads=2", importing("one.wsgi") + importing("two.wsgi"))
     for name in ("one", "two"):
@@ -161,7 +172,7 @@ def test_an_import_script_that_fails_is_logged_and_the_group_serves(new_daemon):
     assert site.script(HELLO).get().body == b"hello"
 
 
-@line("MAP-23")
+@line("MAP-23", "PY-172")
 def test_an_alias_with_both_groups_is_loaded_before_the_first_request(new_daemon):
     config = "WSGIScriptAlias /pre {scripts}/pre.wsgi process-group=daemon application-group=%{GLOBAL}\n"
     site = new_daemon("threads=2", config)
@@ -252,7 +263,7 @@ def test_a_request_for_a_service_is_refused_at_once(new_daemon):
 # -- responses that daemon mode treats in a way of its own
 
 
-@line("REQ-23")
+@line("REQ-23", "PY-138")
 def test_error_override_replaces_the_applications_error_pages_and_keeps_the_status(new_daemon):
     site = new_daemon("threads=2", "WSGIErrorOverride On\nErrorDocument 404 \"the server's own page\n").start()
     app = site.script(
@@ -266,7 +277,7 @@ def test_error_override_replaces_the_applications_error_pages_and_keeps_the_stat
     assert refused.header("WWW-Authenticate") == "Basic realm=x"
 
 
-@line("REQ-16")
+@line("REQ-16", "PY-137")
 def test_a_location_with_status_200_is_an_internal_redirect(new_daemon):
     site = new_daemon().start()
     (site.root / "htdocs" / "target.txt").write_text("of the target")

@@ -61,7 +61,7 @@ def test_umask_is_set(new_daemon):
     assert Puppet(site).run("import os\nresult = os.umask(0)\nos.umask(result)") == 0o027
 
 
-@line("OPT-07")
+@line("OPT-07", "PY-202")
 @pytest.mark.parametrize("mount", ["main", "sub"])
 def test_home_is_the_working_directory_and_the_first_place_for_modules(new_daemon, mount):
     site = new_daemon("threads=2 home={root}/htdocs").start()
@@ -77,7 +77,7 @@ def test_without_home_another_users_worker_starts_in_that_users_home(new_daemon)
 
 
 @as_root
-@line("OPT-09")
+@line("OPT-09", "PY-210")
 def test_the_environment_names_the_workers_user_and_not_root(new_daemon):
     environment = {"HOME": "/root", "USER": "root", "LOGNAME": "root"}
     site = new_daemon(f"threads=2 user={USER} home=/", environment=environment).start()
@@ -157,7 +157,7 @@ def test_a_display_name_is_shown_whole_however_long(new_daemon):
     assert command_line(Puppet(site).value("os.getpid()"))[0] == name
 
 
-@line("OPT-11", "OPT-12")
+@line("OPT-11", "OPT-12", "PY-202")
 def test_python_path_leads_the_module_search_and_httpds_own_does_not_count(new_daemon):
     site = new_daemon("threads=2 python-path={root}/first:{root}/second", "WSGIPythonPath {root}/embedded\n")
     for name in ("first", "second", "embedded", "by-pth"):
@@ -177,7 +177,7 @@ def test_the_groups_virtual_environment_is_used(new_daemon):
     assert puppet.run("import flask\nresult = flask.__file__").startswith(str(installation.PYTHON_HOME))
 
 
-@line("OPT-01", "OPT-02", "OPT-03", "PY-31", "PY-32")
+@line("OPT-01", "OPT-02", "OPT-03", "PY-31", "PY-32", "PY-33")
 @pytest.mark.parametrize(
     ("options", "flags"),
     [
@@ -261,3 +261,26 @@ def test_a_home_that_cannot_be_entered_is_said_and_that_group_alone_answers_503(
     source = "def application(e, s):\n    s('200 OK', [])\n    return [b'hello']\n"
     assert site.script(source, name="hello.wsgi").get().status == 503
     assert site.get("/other/hello.wsgi").body == b"hello"
+
+
+@line("PY-176")
+def test_the_modules_say_what_httpd_is_and_how_large_the_group(new_daemon):
+    site = new_daemon("processes=2 threads=3").start()
+    version, description, mpm_name, *numbers = Puppet(site).run(
+        "import apache, mod_wsgi\n"
+        "result = [list(apache.version), apache.description, apache.mpm_name, apache.maximum_processes,\n"
+        "          apache.threads_per_process, mod_wsgi.maximum_processes, mod_wsgi.threads_per_process]"
+    )
+    assert f"Apache/{'.'.join(map(str, version))}" in description
+    assert mpm_name == "event"
+    # Those of httpd's children, then those of the group.
+    assert numbers == [1, 12, 2, 3]
+
+
+@line("PY-34")
+def test_the_times_of_a_request_follow_each_other(new_daemon):
+    puppet = Puppet(new_daemon().start())
+    names = ("request", "queue", "daemon", "application")
+    times = puppet.run(f"import time\nresult = [environ[f'mod_wsgi.{{n}}_start'] for n in {names}] + [time.time()]")
+    *floats, now = [float(each) for each in times]
+    assert floats == sorted(floats) and 0 < floats[0] <= now

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from harness import installation
 from harness.checklist import line, ours
 from harness.condition import wait_until
 from harness.messages import BROKEN, DIED
@@ -196,7 +197,7 @@ def test_a_request_over_request_timeout_ends_its_worker_and_the_log_shows_where_
     site.log.wait_for("the_slow_one")
 
 
-@line("OPT-25")
+@line("OPT-25", "PY-206")
 def test_interrupt_timeout_ends_a_request_with_504_and_spares_the_worker(new_daemon):
     site = new_daemon("threads=1 request-timeout=1 interrupt-timeout=10").start()
     puppet = Puppet(site)
@@ -205,6 +206,76 @@ def test_interrupt_timeout_ends_a_request_with_504_and_spares_the_worker(new_dae
     response = puppet.send(SPIN)
     assert response.status == 504
     assert site.process() == old
+
+
+# An application that is interrupted within its response, once the client has its beginning.
+INTERRUPTED = """
+import time
+
+def application(environ, start_response):
+    start_response("200 OK", [])(b"began")
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        pass
+"""
+
+
+@line("OPT-26")
+def test_a_request_that_is_interrupted_within_its_response_is_cut_short_and_the_worker_spared(new_daemon):
+    site = new_daemon("threads=1 request-timeout=1 interrupt-timeout=10").start()
+    app = site.script(INTERRUPTED)
+    old = site.process()
+    site.log.allow(r"RequestTimeout|Traceback|File|^(\[script [^]]*\])? |WSGI0(119|174|145|3)")
+    with site.connect() as connection:
+        connection.send_request("GET", app.url)
+        connection.head()
+        assert connection.chunk() == b"began"
+        if installation.IS_OURS:
+            assert connection.rest() == b""  # mod_wsgi ends it as if it were whole.
+        else:
+            assert connection.chunk() == b""
+    assert site.process() == old
+
+
+@line("PY-207")
+def test_a_request_timeout_is_no_exception_that_an_application_catches_by_mistake(new_daemon):
+    site = new_daemon("threads=1 request-timeout=1 interrupt-timeout=10").start()
+    puppet = Puppet(site)
+    site.log.allow("RequestTimeout|Traceback|File|^ |WSGI0(174|145|3)")
+    caught = "try:\n    " + SPIN.replace("\n", "\n    ") + "\nexcept Exception:\n    result = 'caught'\n"
+    assert puppet.send(caught).status == 504
+    assert puppet.value("__import__('mod_wsgi').RequestTimeout.__mro__[1].__name__") == "BaseException"
+
+
+@line("OPT-24")
+def test_one_stuck_request_among_many_threads_has_longer_than_request_timeout(new_daemon):
+    """1 + ln(4) is 2.4: so many seconds instead of one."""
+    site = new_daemon("threads=4 request-timeout=1 interrupt-timeout=10").start()
+    puppet = Puppet(site)
+    site.log.allow("RequestTimeout|Traceback|File|^ |WSGI0(174|145|3)")
+    puppet.value("None")
+    began = time.monotonic()
+    assert puppet.send(SPIN).status == 504
+    assert 2.2 < time.monotonic() - began < 6
+
+
+@line("PY-208")
+def test_a_request_that_cannot_be_interrupted_ends_its_worker_and_the_others_inside_finish(new_daemon):
+    site = new_daemon("threads=2 request-timeout=1 interrupt-timeout=1 graceful-timeout=3 shutdown-timeout=3").start()
+    puppet, gated = Puppet(site), Gated(site)
+    old = site.process()
+    site.log.expect(BROKEN)
+    site.log.allow(rf"{DIED}|WSGI03\d\d|WSGI0(145|174)|RequestTimeout|Traceback|[Tt]hread 0x|File|^ ")
+    with puppet.begin("import time\ntime.sleep(60)") as stuck:
+        site.log.wait_for("Injected RequestTimeout")
+        # Now, so that it is not over its own time when the worker begins to end.
+        with gated.begin("other") as other:
+            site.log.wait_for("request time limit exceeded")
+            gated.open("other")
+            assert other.response().body == str(old).encode()
+        assert stuck.response().status in (502, 504)
+    wait_until(lambda: not is_alive(old), "the old worker to end")
+    assert wait_for_another(site, old) != old
 
 
 @line("OPT-27")
@@ -355,6 +426,18 @@ def test_a_request_that_waited_longer_than_queue_timeout_gets_504_and_is_not_run
         assert first.response().status == 200
         assert second.response().status == 504
     assert not gated.has_begun("second")
+
+
+@line("OPT-37")
+def test_without_a_socket_timeout_httpds_timeout_holds(new_daemon):
+    site = new_daemon("threads=2", "Timeout 2\n").start()
+    gated = Gated(site)
+    site.log.expect("WSGI014")
+    began = time.monotonic()
+    with gated.begin("one") as connection:
+        assert connection.response().status == 504
+        assert 1.5 < time.monotonic() - began < 10
+        gated.open("one")
 
 
 @line("OPT-36")

@@ -219,6 +219,7 @@ def test_an_exception_in_an_atexit_function_is_logged_and_the_others_run(new_sit
     site.log.allow("Exception ignored|Error in atexit|function fail")
 
 
+@line("LIF-13")
 def test_stop_leaves_no_process_and_no_file_but_logs(new_site):
     site = new_site().start()
     app = site.script(HELLO)

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from harness.checklist import embedded_only, line, ours
 from harness.condition import wait_until
 from harness.installation import IS_OURS
 from harness.process import is_alive
+from harness.puppet import Puppet
 
 FLAGS = """
 import json, sys
@@ -332,3 +335,28 @@ def test_the_embedded_python_writes_no_bytecode_with_dont_write_bytecode(new_sit
     app = site.script("import some_package\ndef application(e, s):\n    s('200 OK', [])\n    return [b'ok']\n")
     assert app.get().body == b"ok"
     assert not list(packages.rglob("*.pyc"))
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """A virtual environment in which a package `mod_wsgi` is installed, as pip installs it."""
+    base = tmp_path_factory.mktemp("package")
+    for parent in (base, base.parent, base.parent.parent):
+        parent.chmod(0o755)
+    subprocess.run([sys._base_executable, "-m", "venv", "--without-pip", base / "venv"], check=True)
+    (libraries,) = base.glob("venv/lib/python*/site-packages")
+    (libraries / "mod_wsgi").mkdir()
+    (libraries / "mod_wsgi" / "__init__.py").write_text("is_the_package = True\n")
+    (libraries / "mod_wsgi" / "express.py").write_text("name = 'express'\n")
+    return base / "venv"
+
+
+@line("PY-177")
+@pytest.mark.parametrize("mount", ["main", "sub"])
+def test_modules_of_an_installed_package_mod_wsgi_are_found_beside_the_built_in_module(new_site, package, mount):
+    puppet = Puppet(new_site(python_home=package).start(), mount)
+    seen = puppet.run(
+        "import mod_wsgi, mod_wsgi.express\n"
+        "result = [mod_wsgi.version, mod_wsgi.express.name, hasattr(mod_wsgi, 'is_the_package')]"
+    )
+    assert seen == [[6, 1, 1], "express", False]
