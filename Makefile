@@ -26,11 +26,12 @@ export WSGI_DEFAULT_PYTHON := $(PYTHON)
 export PYO3_PYTHON := $(PYTHON)
 
 VENV := build/venv
+REFERENCE := build/reference
 DEMO_VENV := build/demo-venv
 
 say = @printf '\n== %s\n'
 
-.PHONY: build help setup setup-test venv demo check check-rust check-python test pytest docker-test bench fuzz install uninstall clean
+.PHONY: build help setup setup-test venv demo check check-rust check-python test pytest conformance test-reference docker-test bench fuzz install uninstall clean
 
 build: ## build the module, its Python host and wsgictl into dist/
 	@command -v cc >/dev/null || { echo 'make: no C compiler. Debian and Ubuntu: apt-get install gcc libc6-dev    Fedora and RHEL: dnf install gcc' >&2; exit 1; }
@@ -78,6 +79,16 @@ test: setup setup-test build venv check pytest ## set-up, build, check, and the 
 pytest: venv
 	$(say) 'tests against a private httpd'
 	@scripts/run-tests $(PYTEST_ARGS)
+
+conformance: setup setup-test build venv ## run the tests, and write docs/conformance.md from what came of them
+	$(say) 'tests against a private httpd, for docs/conformance.md'
+	@scripts/run-tests --conformance "$(CURDIR)/docs/conformance.md" $(PYTEST_ARGS)
+
+# pip's cache may have a mod_wsgi that was built for another Python of the same version, hence none.
+test-reference: setup setup-test venv ## the same tests against mod_wsgi, which is built for $(PYTHON) in build/reference
+	@PIP_NO_CACHE_DIR=1 scripts/make-venv $(REFERENCE) tests/reference.txt
+	$(say) 'tests against mod_wsgi'
+	@WSGI_MODULE=$$($(REFERENCE)/bin/mod_wsgi-express module-location) scripts/run-tests $(PYTEST_ARGS)
 
 docker-test: ## the smoke tests inside a container
 	@docker/test

@@ -5,13 +5,21 @@ import pytest
 pytest.register_assert_rewrite("harness")
 
 from harness import installation, process  # noqa: E402
+from harness.conformance import Conformance  # noqa: E402
 from harness.door import DOORS, daemon  # noqa: E402
 from harness.httpd import Httpd  # noqa: E402
 from harness.site import MOUNTS, Site  # noqa: E402
 
 
+def pytest_addoption(parser):
+    group = parser.getgroup("conformance", "the lines of tests/checklist.toml and their tests")
+    group.addoption("--conformance", metavar="PATH", help="write the page, from a run of all the tests")
+    group.addoption("--conformance-check", metavar="PATH", help="refuse to run if this page names tests that are not so")
+
+
 def pytest_configure(config):
     process.adopt_orphans()
+    config.pluginmanager.register(Conformance(config), "conformance")
 
 
 def pytest_collection_modifyitems(config, items):
