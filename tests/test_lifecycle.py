@@ -91,15 +91,19 @@ def test_graceful_stop_lets_a_request_finish(new_site):
 
 
 @line("CFG-38")
-def test_twenty_graceful_restarts_leak_no_descriptor_of_the_parent(new_site):
+def test_twenty_graceful_restarts_leak_no_descriptor_of_the_parent(new_site, door):
     site = new_site("WSGIImportScript {scripts}/1.wsgi process-group=%{GLOBAL} application-group=sub\n")
     app = site.script(HELLO)
     site.start()
     site.graceful()
     before = descriptors_of(site.pid())
+    if door.is_daemon and not installation.IS_OURS:
+        # A child of the old generation may have got the request, whose group's socket is gone.
+        site.log.allow("WSGI0117")
     for _ in range(20):
         site.graceful()
-        assert app.get().body == b"hello"
+        response = app.get()
+        assert response.body == b"hello" or door.is_daemon and not installation.IS_OURS and response.status == 503
     assert descriptors_of(site.pid()) <= before
 
 
