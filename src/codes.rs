@@ -92,6 +92,8 @@ codes! {
     UNDEFINED_TARGET = "WSGI0327",
     /// The configuration as a whole is impossible.
     CONTRADICTION = "WSGI0328",
+    /// A name in `WSGITrustedProxyHeaders` that does nothing.
+    UNKNOWN_PROXY_HEADER = "WSGI0430",
     /// The supervisor has ended by itself.
     SUPERVISOR_ENDED = "WSGI0390",
     /// A process group cannot run.

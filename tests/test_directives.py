@@ -31,7 +31,12 @@ SERVER_AND_HOST = [
     "WSGIImportScript /tmp/x.wsgi process-group=%{GLOBAL} application-group=%{GLOBAL}",
 ]
 NOT_IN_HTACCESS = ["WSGIApplicationGroup %{GLOBAL}"]
-FILE_INFO = ["WSGICallableObject another", *(f"{name} On" for name in FLAGS_OF_A_DIRECTORY)]
+FILE_INFO = [
+    "WSGICallableObject another",
+    "WSGITrustedProxies 10.0.0.1",
+    "WSGITrustedProxyHeaders X-Forwarded-For",
+    *(f"{name} On" for name in FLAGS_OF_A_DIRECTORY),
+]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.checklist import line
+from harness.checklist import line, ours
 from test_directives import FILE_INFO, GLOBAL_ONLY, NOT_IN_HTACCESS, SERVER_AND_HOST
 
 CONFIG = """
@@ -92,6 +92,14 @@ def test_any_other_directive_is_refused_in_htaccess(htaccess, log, directive):
 def test_a_wrong_value_in_htaccess_gets_500_and_a_log_line(htaccess, log):
     log.expect("WSGIPassAuthorization must be one of: Off | On")
     assert htaccess("WSGIPassAuthorization maybe").status == 500
+
+
+@ours
+@line("IMP-23")
+def test_a_name_of_a_header_that_is_none_gets_500_and_a_log_line_in_htaccess(htaccess, log):
+    log.expect("Invalid name of a header: 'X_Foo'")
+    assert htaccess("WSGITrustedProxyHeaders X_Foo").status == 500
+    assert htaccess("").status == 200
 
 
 @line("CFG-25")

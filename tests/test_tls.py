@@ -10,7 +10,7 @@ import pytest
 
 from conftest import run
 from harness import http1
-from harness.checklist import line
+from harness.checklist import line, ours
 from harness.site import Site
 
 if shutil.which("openssl") is None:
@@ -36,6 +36,7 @@ def tls(door):
         "LogLevel ssl:error\n"
         "WSGIScriptAlias /environ {apps}/environ.wsgi application-group=%{GLOBAL}\n"
         "<Location /environ/off>\n  SetEnv HTTPS off\n</Location>\n"
+        "<Location /environ/proxied>\n  WSGITrustedProxyHeaders X-Forwarded-Proto\n</Location>\n"
         "<Location /environ/variables>\n  SSLOptions +StdEnvVars\n</Location>\n",
         modules=("ssl", "socache_shmcb"),
     )
@@ -49,9 +50,9 @@ def tls(door):
     yield from run(site)
 
 
-def values(tls, path):
+def values(tls, path, *headers):
     with TlsConnection(tls.address) as connection:
-        response = connection.get(path, [("Host", f"localhost:{tls.port}")])
+        response = connection.get(path, [("Host", f"localhost:{tls.port}"), *headers])
     assert response.status == 200
     return json.loads(response.body)["values"]
 
@@ -64,6 +65,18 @@ def test_the_scheme_is_https_and_https_is_no_key(tls):
 
 def test_no_variable_makes_a_tls_connection_a_plain_one(tls):
     assert values(tls, "/environ/off")["wsgi.url_scheme"] == "https"
+
+
+@line("PRX-11", "PY-42")
+def test_a_trusted_proxys_word_beats_the_connection(tls):
+    assert values(tls, "/environ/proxied", ("X-Forwarded-Proto", "http"))["wsgi.url_scheme"] == "http"
+    assert values(tls, "/environ/proxied", ("X-Forwarded-Proto", "https"))["wsgi.url_scheme"] == "https"
+    assert values(tls, "/environ/proxied")["wsgi.url_scheme"] == "https"
+
+
+@ours
+def test_garbage_from_a_trusted_proxy_does_not_take_tls_away(tls):
+    assert values(tls, "/environ/proxied", ("X-Forwarded-Proto", "garbage"))["wsgi.url_scheme"] == "https"
 
 
 def test_the_variables_of_mod_ssl_are_there_where_they_are_asked_for(tls):

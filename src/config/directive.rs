@@ -8,7 +8,9 @@ use gateway::Level;
 
 use super::word::Words;
 use super::written::{Direction, DirectoryWritten, ServerWritten, Text};
-use super::{Accounts, GroupNames, Line, Pattern, Refusal, Remark, alias, daemon, import, script, socket, value};
+use super::{
+    Accounts, GroupNames, Line, Pattern, Refusal, Remark, alias, daemon, import, proxies, script, socket, value,
+};
 use crate::codes;
 
 /// Where a directive may stand.
@@ -213,6 +215,18 @@ pub const DIRECTIVES: &[Directive] = &[
     ),
     scoped_flag!(c"WSGIIgnoreActivity", ignore_activity, c"On if requests do not count as activity of their process"),
     scoped_flag!(c"WSGIEnableSendfile", enable_sendfile, c"On to send wsgi.file_wrapper's files with sendfile"),
+    raw(
+        c"WSGITrustedProxies",
+        Context::FileInfo,
+        c"addresses and networks of the proxies that are believed",
+        proxies::trusted_proxies,
+    ),
+    raw(
+        c"WSGITrustedProxyHeaders",
+        Context::FileInfo,
+        c"names of the headers that proxies are believed in",
+        proxies::trusted_proxy_headers,
+    ),
     one(c"WSGIPythonHome", Context::GlobalOnly, c"prefix of the Python installation or environment", |place, word| {
         place.server.python.home = Some(word.into());
         Ok(())
@@ -288,10 +302,12 @@ mod tests {
                 "WSGIMapHEADToGET",
                 "WSGIIgnoreActivity",
                 "WSGIEnableSendfile",
+                "WSGITrustedProxies",
+                "WSGITrustedProxyHeaders",
             ]
         );
-        assert_eq!(named(Context::GlobalOnly).len() + 4 + 3 + 8, DIRECTIVES.len());
-        assert_eq!(DIRECTIVES.len(), 30);
+        assert_eq!(named(Context::GlobalOnly).len() + 4 + 3 + 10, DIRECTIVES.len());
+        assert_eq!(DIRECTIVES.len(), 32);
     }
 
     #[test]

@@ -19,6 +19,8 @@ impl DirectoryWritten {
             map_head_to_get: inner.map_head_to_get.or(base.map_head_to_get),
             ignore_activity: inner.ignore_activity.or(base.ignore_activity),
             enable_sendfile: inner.enable_sendfile.or(base.enable_sendfile),
+            trusted_proxies: over(&inner.trusted_proxies, &base.trusted_proxies),
+            trusted_proxy_headers: over(&inner.trusted_proxy_headers, &base.trusted_proxy_headers),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! In reading order: [`directive`] is the table, `word` and `value` check what stands on a line,
 //! `written` keeps it, `remark` what is odd about it, `merge` lays inner over outer, [`settled`] answers for a request, [`alias`] and `matching` map
 //! URLs to scripts, [`daemon`], `daemon_options`, `given` and [`identity`] are about one process group, [`roster`] about all of them and
-//! the configuration as a whole, [`socket`] about where they are reached, [`import`] lists what is loaded at start, [`expand`] makes group names, [`python`]
+//! the configuration as a whole, [`socket`] about where they are reached, `proxies` about who is believed, [`import`] lists what is loaded at start, [`expand`] makes group names, [`python`]
 //! says how the interpreter is started. The directives' pages are those of docs/directives/README.md.
 
 pub mod accounts;
@@ -20,6 +20,7 @@ pub mod import;
 mod matching;
 mod merge;
 mod order;
+mod proxies;
 pub mod python;
 mod remark;
 pub mod roster;

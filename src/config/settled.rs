@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use gateway::proxy::Policy;
+
 use super::alias::Alias;
 use super::expand::{self, Names, expand_callable};
 use super::python;
@@ -73,6 +75,13 @@ impl<'a> Settled<'a> {
     /// Whether the request leaves the process's inactivity timer alone.
     pub fn ignore_activity(&self) -> bool {
         self.value(|written| written.ignore_activity).unwrap_or(false)
+    }
+
+    /// What is believed of headers that proxies write; `None` if nothing is.
+    pub fn trusted_proxies(&self) -> Option<Policy<'a>> {
+        let headers = self.value(|written| written.trusted_proxy_headers.as_deref())?;
+        let proxies = self.value(|written| written.trusted_proxies.as_deref());
+        (!headers.is_empty()).then_some(Policy { headers, proxies })
     }
 
     /// Whether applications may not run inside httpd's children.

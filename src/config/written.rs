@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway::proxy::{Network, ProxyHeader};
+
 use super::alias::Alias;
 use super::daemon::Daemon;
 use super::import::Import;
@@ -31,6 +33,9 @@ pub struct DirectoryWritten {
     pub(super) map_head_to_get: Option<HeadMapping>,
     pub(super) ignore_activity: Option<bool>,
     pub(super) enable_sendfile: Option<bool>,
+    pub(super) trusted_proxies: Option<Arc<[Network]>>,
+    /// Those that do nothing are left out.
+    pub(super) trusted_proxy_headers: Option<Arc<[ProxyHeader]>>,
 }
 
 /// What the main server, or one virtual host, says.

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::sync::OnceLock;
 
 use gateway::environ::{Variable, collapse_slashes, header_variable, is_hidden, is_https};
+use gateway::proxy::{Forwarded, Policy};
 use gateway::{Key, Level};
 use wire::{Facts, RequestWriter, flags};
 
@@ -49,14 +50,19 @@ impl Drop for Head {
 pub(super) fn write_head(request: Request<'_>, target: &Target<'_>, is_body_here: bool) -> Result<Head, wire::Error> {
     let mut head = Head(BUFFER.with(RefCell::take));
     let mut writer = RequestWriter::begin(&mut head.0, facts(request, target, is_body_here));
-    let is_https = write_environment(&mut writer, request);
-    write_headers(&mut writer, request, target);
+    let forwarded = target.settings.trusted_proxies().map(|policy| believed(request, policy));
+    let is_https = write_environment(&mut writer, request, forwarded.as_ref());
+    write_headers(&mut writer, request, target, forwarded.as_ref());
     write_request(&mut writer, request, target);
     write_server(&mut writer, request);
     write_connection(&mut writer, request);
     write_redirect(&mut writer, request);
     write_own_keys(&mut writer, request, target);
-    let scheme: &[u8] = if is_https || request.is_tls() { b"https" } else { b"http" };
+    if let Some(forwarded) = &forwarded {
+        write_forwarded(&mut writer, forwarded);
+    }
+    let is_https = forwarded.and_then(|forwarded| forwarded.is_https).unwrap_or_else(|| is_https || request.is_tls());
+    let scheme: &[u8] = if is_https { b"https" } else { b"http" };
     writer.known(Key::WsgiUrlScheme, scheme);
     writer.finish()?;
     Ok(head)
@@ -83,21 +89,34 @@ fn log_level(request: Request<'_>) -> Level {
     levels.into_iter().find(|level| request.is_logged(*level)).unwrap_or(Level::Critical)
 }
 
+/// What the headers of proxies come to. A variable of a header's name stands in for the header, as in the environ.
+fn believed<'r>(request: Request<'r>, policy: Policy<'_>) -> Forwarded<'r> {
+    policy.apply(request.client_address(), |header| {
+        request.headers().get(header.name()).or_else(|| request.environment().get(header.variable()))
+    })
+}
+
 /// `SetEnv`, `RewriteRule [E=]`, mod_ssl's variables and the like; gives whether `HTTPS` said yes.
-fn write_environment(writer: &mut RequestWriter<'_>, request: Request<'_>) -> bool {
+fn write_environment(writer: &mut RequestWriter<'_>, request: Request<'_>, forwarded: Option<&Forwarded<'_>>) -> bool {
     let mut https = false;
     for (name, value) in request.environment().entries() {
         if name == b"HTTPS" {
             https = is_https(value);
         }
-        if !is_hidden(name) {
+        let value = forwarded.map_or(Some(value), |forwarded| forwarded.variable(name, value));
+        if let Some(value) = value.filter(|_| !is_hidden(name)) {
             writer.named(name, value);
         }
     }
     https
 }
 
-fn write_headers(writer: &mut RequestWriter<'_>, request: Request<'_>, target: &Target<'_>) {
+fn write_headers(
+    writer: &mut RequestWriter<'_>,
+    request: Request<'_>,
+    target: &Target<'_>,
+    forwarded: Option<&Forwarded<'_>>,
+) {
     let passes_all = request.passes_authorization();
     let passes_authorization = passes_all || target.settings.pass_authorization();
     let mut scratch = Vec::new();
@@ -111,6 +130,8 @@ fn write_headers(writer: &mut RequestWriter<'_>, request: Request<'_>, target: &
         if withheld {
             continue;
         }
+        let seen = forwarded.map_or(Some(value), |forwarded| forwarded.header(name, value));
+        let Some(value) = seen else { continue };
         let Some(variable) = header_variable(name, &mut scratch) else { continue };
         match variable {
             Variable::Known(key) => writer.known(key, value),
@@ -171,6 +192,18 @@ fn write_connection(writer: &mut RequestWriter<'_>, request: Request<'_>) {
     writer.known(Key::RemotePort, decimal(request.client_port()).as_bytes());
     optional(writer, Key::RemoteUser, request.user());
     optional(writer, Key::AuthType, request.auth_type());
+}
+
+/// What trusted proxies have said, over what the connection says.
+fn write_forwarded(writer: &mut RequestWriter<'_>, forwarded: &Forwarded<'_>) {
+    optional(writer, Key::RemoteAddr, forwarded.client);
+    optional(writer, Key::HttpHost, forwarded.host);
+    optional(writer, Key::ServerName, forwarded.server);
+    optional(writer, Key::ServerPort, forwarded.port);
+    optional(writer, Key::ScriptName, forwarded.script_name);
+    if let Some(mount_point) = forwarded.script_name {
+        writer.named(b"mod_wsgi.mount_point", mount_point);
+    }
 }
 
 fn write_redirect(writer: &mut RequestWriter<'_>, request: Request<'_>) {

@@ -7,6 +7,7 @@ pub mod embedded;
 pub mod environ;
 pub mod exchange;
 pub mod key;
+pub mod proxy;
 pub mod response;
 
 pub use exchange::{Exchange, Flow, Level, Outcome, ReadError, RequestLog, WriteError};

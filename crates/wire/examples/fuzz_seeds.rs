@@ -17,6 +17,7 @@ fn main() -> io::Result<()> {
         ("response_head", seeds::response_heads()),
         ("settings", seeds::settings()),
         ("status_and_headers", seeds::status_and_headers()),
+        ("proxy_headers", seeds::proxy_headers()),
         ("frames", frames),
         ("control", messages),
     ] {

@@ -1,4 +1,4 @@
-//! The properties of the wire on 400,000 mutations of real blocks, frames and messages: the same on every run and on
+//! The properties of the wire on 450,000 mutations of real blocks, frames and messages: the same on every run and on
 //! every toolchain. `fuzz/` asks the same properties for longer, guided by coverage.
 
 mod properties;
@@ -40,6 +40,11 @@ fn no_worker_settings_break_the_reader() {
 #[test]
 fn no_status_or_header_gets_past_the_rules_and_not_over_the_wire() {
     torture(properties::status_and_headers, &seeds::status_and_headers(), Length::Absent);
+}
+
+#[test]
+fn no_header_of_a_proxy_gets_past_the_rules() {
+    torture(properties::proxy_headers, &seeds::proxy_headers(), Length::Absent);
 }
 
 /// Whether a case begins with its own length, which has to be right in most cases: or else nothing

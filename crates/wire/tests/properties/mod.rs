@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "the fuzz crate exports this module, a test cannot")]
 
 use gateway::key::KEYS;
+use gateway::proxy::{Forwarded, Network, PROXY_HEADERS, Policy, ProxyHeader};
 use gateway::response::{check_header, parse_content_length, parse_status};
 use wire::control::{FromDesk, FromSupervisor, FromWorker, Own, ToDesk, ToSupervisor, ToWorker, Worker};
 use wire::frame::{PIECE_LIMIT, TEXT_LIMIT};
@@ -127,6 +128,62 @@ pub fn status_and_headers(data: &[u8]) -> bool {
         .collect();
     assert_eq!(arrived, headers);
     true
+}
+
+/// Whatever proxies and clients write into the headers of proxies, what comes out has the form that it should have, and
+/// nobody gets past the address that a trusted proxy has seen. `data` is taken as lines that end at `0xfe`: the peer's
+/// address, then headers, whose first byte says which.
+///
+/// Accepted is a request that got a client's address.
+pub fn proxy_headers(data: &[u8]) -> bool {
+    let mut lines = data.split(|byte| *byte == 0xfe);
+    let peer = lines.next().unwrap_or_default();
+    let headers: Vec<(ProxyHeader, &[u8])> = lines
+        .filter_map(|line| line.split_first())
+        .map(|(which, value)| (PROXY_HEADERS[usize::from(*which) % PROXY_HEADERS.len()], value))
+        .collect();
+    let proxies = [b"10.0.0.0/8".as_slice(), b"fe80::/10"].map(|text| Network::parse(text).expect("a network"));
+    let policy = Policy { headers: PROXY_HEADERS, proxies: Some(&proxies) };
+    let sent = |header| headers.iter().find(|(name, _)| *name == header).map(|(_, value)| *value);
+    let forwarded = policy.apply(Some(peer), sent);
+    check_forwarded(&forwarded);
+    let everybody = Policy { proxies: None, ..policy };
+    check_forwarded(&everybody.apply(None, sent));
+    for (_, value) in &headers {
+        check_spoofing(&policy, value);
+    }
+    forwarded.client.is_some()
+}
+
+fn check_forwarded(forwarded: &Forwarded<'_>) {
+    let text = |bytes| std::str::from_utf8(bytes).expect("what is checked is ASCII");
+    if let Some(client) = forwarded.client {
+        assert!(text(client).parse::<std::net::IpAddr>().is_ok());
+    }
+    for host in [forwarded.host, forwarded.server].into_iter().flatten() {
+        assert!(!host.is_empty() && host.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(byte)));
+    }
+    if let Some(port) = forwarded.port {
+        assert!(text(port).parse::<u16>().is_ok_and(|port| port > 0));
+    }
+    if let Some(path) = forwarded.script_name {
+        assert!((path.is_empty() || path[0] == b'/') && is_one_line(path));
+    }
+}
+
+/// What a client sends stands before what a trusted proxy adds.
+fn check_spoofing(policy: &Policy<'_>, value: &[u8]) {
+    const PROXY: Option<&[u8]> = Some(b"10.0.0.1");
+    let header = [value, b", 192.0.2.9, 10.0.0.2"].concat();
+    let through = |sent: ProxyHeader, header: &[u8]| {
+        let forwarded = policy.apply(PROXY, |asked| (asked == sent).then_some(header));
+        (forwarded.client.map(<[u8]>::to_vec), forwarded.host.map(<[u8]>::to_vec), forwarded.is_https)
+    };
+    assert_eq!(through(ProxyHeader::XForwardedFor, &header).0.as_deref(), Some(&b"192.0.2.9"[..]));
+    let header = [value, b", for=192.0.2.9;host=real.test;proto=https, for=10.0.0.2"].concat();
+    let (client, host, is_https) = through(ProxyHeader::Forwarded, &header);
+    assert!(client.is_none_or(|client| client == b"192.0.2.9"));
+    assert!(host.is_none_or(|host| host == b"real.test") && is_https != Some(false));
 }
 
 /// Bytes that come in chunks give the same frames, and the same error, as if they came at once; each frame is,

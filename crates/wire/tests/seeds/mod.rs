@@ -1,6 +1,7 @@
 //! Real blocks, frames and messages to begin mutations with: those of `robustness.rs`, and the fuzz targets'
 //! (`examples/fuzz_seeds.rs`).
 
+use gateway::proxy::ProxyHeader;
 use gateway::{Flow, Key, Level, Outcome, ReadError, WriteError};
 use wire::control::{
     Ask, Begin, Commit, Drain, FromDesk, FromSupervisor, FromWorker, Group, Line, NoPool, Own, Pool, Preload, Ready,
@@ -8,6 +9,28 @@ use wire::control::{
 };
 use wire::frame::{NO_CELL, Refusal};
 use wire::{Facts, Frame, Hello, RequestWriter, ResponseWriter, SettingsWriter, Welcome, flags};
+
+/// Requests that came through proxies, for `properties::proxy_headers`.
+pub(crate) fn proxy_headers() -> Vec<Vec<u8>> {
+    let line = |header: ProxyHeader, value: &[u8]| [&[0xfe, header as u8], value].concat();
+    let peer = b"10.0.0.1".to_vec();
+    vec![
+        [
+            peer.clone(),
+            line(ProxyHeader::XForwardedFor, b"6.6.6.6, 192.0.2.9:4711, 10.0.0.2"),
+            line(ProxyHeader::XForwardedHost, b"evil.test, www.test:8443"),
+            line(ProxyHeader::XForwardedPort, b"8443"),
+            line(ProxyHeader::XScriptName, b"/mount"),
+            line(ProxyHeader::XForwardedProto, b"https"),
+        ]
+        .concat(),
+        [
+            peer,
+            line(ProxyHeader::Forwarded, br#"for=_x, for="[2001:db8::1]:80";proto=https; host=www.test,for=10.0.0.2"#),
+        ]
+        .concat(),
+    ]
+}
 
 const SECRET: [u8; 32] = [7; 32];
 

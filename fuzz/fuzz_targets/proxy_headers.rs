@@ -1,0 +1,8 @@
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mod_wsgi_rs_fuzz::properties;
+
+fuzz_target!(|data: &[u8]| {
+    properties::proxy_headers(data);
+});
