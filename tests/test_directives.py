@@ -30,7 +30,7 @@ SERVER_AND_HOST = [
     "WSGIScriptAliasMatch ^/x /tmp/x.wsgi",
     "WSGIImportScript /tmp/x.wsgi process-group=%{GLOBAL} application-group=%{GLOBAL}",
 ]
-NOT_IN_HTACCESS = ["WSGIApplicationGroup %{GLOBAL}"]
+NOT_IN_HTACCESS = ["WSGIApplicationGroup %{GLOBAL}", "WSGIHandlerScript name /tmp/x.py"]
 FILE_INFO = [
     "WSGICallableObject another",
     "WSGITrustedProxies 10.0.0.1",

@@ -14,7 +14,8 @@ use crate::codes;
 const DEFINITION: Definition = Definition {
     what: "script alias",
     accepted: "process-group=, application-group=, callable-object=, pass-authorization=On|Off",
-    is_alias: true,
+    has_callable: true,
+    has_authorization: true,
 };
 
 /// One line of the list.

@@ -9,7 +9,8 @@ use gateway::Level;
 use super::word::Words;
 use super::written::{Direction, DirectoryWritten, ServerWritten, Text};
 use super::{
-    Accounts, GroupNames, Line, Pattern, Refusal, Remark, alias, daemon, import, proxies, script, socket, value,
+    Accounts, GroupNames, Line, Pattern, Refusal, Remark, alias, daemon, handler, import, proxies, script, socket,
+    value,
 };
 use crate::codes;
 
@@ -186,6 +187,12 @@ pub const DIRECTIVES: &[Directive] = &[
         c"a script to load when a process starts, process-group= and application-group=",
         import::import_script,
     ),
+    raw(
+        c"WSGIHandlerScript",
+        Context::ServerOrDirectory,
+        c"a handler's name, the script that answers, and options",
+        handler::handler_script,
+    ),
     one(c"WSGICallableObject", Context::FileInfo, c"name of the application object in a script", |place, word| {
         place.scope().callable_object = Some(word.into());
         Ok(())
@@ -289,7 +296,7 @@ mod tests {
         );
         assert_eq!(
             named(Context::ServerOrDirectory),
-            ["WSGIProcessGroup", "WSGIRestrictProcess", "WSGIApplicationGroup"]
+            ["WSGIProcessGroup", "WSGIRestrictProcess", "WSGIHandlerScript", "WSGIApplicationGroup"]
         );
         assert_eq!(
             named(Context::FileInfo),
@@ -306,8 +313,8 @@ mod tests {
                 "WSGITrustedProxyHeaders",
             ]
         );
-        assert_eq!(named(Context::GlobalOnly).len() + 4 + 3 + 10, DIRECTIVES.len());
-        assert_eq!(DIRECTIVES.len(), 32);
+        assert_eq!(named(Context::GlobalOnly).len() + 4 + 4 + 10, DIRECTIVES.len());
+        assert_eq!(DIRECTIVES.len(), 33);
     }
 
     #[test]

@@ -27,12 +27,20 @@ pub fn expand_application_group<'a>(raw: Option<&'a [u8]>, names: &dyn Names) ->
     expand(raw.unwrap_or(b"%{RESOURCE}"), names)
 }
 
+/// The interpreter's name for a script that handles many URLs: unset means one for the script, not one for each URL.
+pub fn expand_handler_group<'a>(raw: Option<&'a [u8]>, script: &[u8], names: &dyn Names) -> Cow<'a, [u8]> {
+    match raw {
+        Some(raw) => expand(raw, names),
+        None => Cow::Owned([&with_port(names.server_name(), names), &b"|"[..], script].concat()),
+    }
+}
+
 /// Whether clients can make up as many such names as they like: with the host that they ask for, with what
-/// may come from a request's variables, or, where a regular expression maps the URL, with its path.
-pub fn is_open_group(raw: Option<&[u8]>, is_mapped_by_pattern: bool) -> bool {
+/// may come from a request's variables, or, where the URL is not one of the configuration's, with its path.
+pub fn is_open_group(raw: Option<&[u8]>, is_any_url: bool) -> bool {
     match raw.unwrap_or(b"%{RESOURCE}") {
         b"%{HOST}" => true,
-        b"%{RESOURCE}" => is_mapped_by_pattern,
+        b"%{RESOURCE}" => is_any_url,
         raw => variable(raw).is_some(),
     }
 }
@@ -171,6 +179,17 @@ mod tests {
             assert_eq!(application_group(None, &Request { port, ..REQUEST }), "www.example.com|/App");
         }
         assert_eq!(application_group(None, &Request { script: b"", port: 80, ..REQUEST }), "www.example.com|");
+    }
+
+    #[test]
+    fn a_handler_script_has_one_default_group_for_all_its_urls() {
+        let group = |raw: Option<&'static str>| {
+            let name = expand_handler_group(raw.map(str::as_bytes), b"/srv/report.py", &REQUEST);
+            String::from_utf8_lossy(&name).into_owned()
+        };
+        assert_eq!(group(None), "www.example.com:8080|/srv/report.py");
+        assert_eq!(group(Some("%{RESOURCE}")), "www.example.com:8080|/App");
+        assert_eq!(group(Some("")), "");
     }
 
     #[test]

@@ -9,8 +9,12 @@ use super::value::Refusal;
 use super::word::Words;
 use super::written::{ServerWritten, Text};
 
-const DEFINITION: Definition =
-    Definition { what: "import script", accepted: "process-group= and application-group=", is_alias: false };
+const DEFINITION: Definition = Definition {
+    what: "import script",
+    accepted: "process-group= and application-group=",
+    has_callable: false,
+    has_authorization: false,
+};
 
 /// A script to load in every process of a group before it takes requests.
 #[derive(Clone, Debug, PartialEq, Eq)]

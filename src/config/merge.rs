@@ -1,5 +1,6 @@
 //! Lays an inner context over an outer one: a value that is set wins, unset lets the outer one through.
 
+use super::handler;
 use super::written::{DirectoryWritten, PythonWritten, ServerWritten};
 
 impl DirectoryWritten {
@@ -19,6 +20,7 @@ impl DirectoryWritten {
             map_head_to_get: inner.map_head_to_get.or(base.map_head_to_get),
             ignore_activity: inner.ignore_activity.or(base.ignore_activity),
             enable_sendfile: inner.enable_sendfile.or(base.enable_sendfile),
+            handlers: handler::merge(&base.handlers, &inner.handlers),
             trusted_proxies: over(&inner.trusted_proxies, &base.trusted_proxies),
             trusted_proxy_headers: over(&inner.trusted_proxy_headers, &base.trusted_proxy_headers),
         }

@@ -4,7 +4,7 @@
 //!
 //! In reading order: [`directive`] is the table, `word` and `value` check what stands on a line,
 //! `written` keeps it, `remark` what is odd about it, `merge` lays inner over outer, [`settled`] answers for a request, [`alias`] and `matching` map
-//! URLs to scripts, [`daemon`], `daemon_options`, `given` and [`identity`] are about one process group, [`roster`] about all of them and
+//! URLs to scripts, [`handler`] gives names to them, [`daemon`], `daemon_options`, `given` and [`identity`] are about one process group, [`roster`] about all of them and
 //! the configuration as a whole, [`socket`] about where they are reached, `proxies` about who is believed, [`import`] lists what is loaded at start, [`expand`] makes group names, [`python`]
 //! says how the interpreter is started. The directives' pages are those of docs/directives/README.md.
 
@@ -15,6 +15,7 @@ mod daemon_options;
 pub mod directive;
 pub mod expand;
 mod given;
+pub mod handler;
 pub mod identity;
 pub mod import;
 mod matching;
@@ -37,7 +38,8 @@ pub use accounts::{Accounts, User};
 pub use alias::{Alias, find_alias};
 pub use daemon::{Daemon, GroupNames};
 pub use directive::{Arguments, Context, DIRECTIVES, Directive, Place};
-pub use expand::{Names, expand_application_group, expand_process_group, is_open_group};
+pub use expand::{Names, expand_application_group, expand_handler_group, expand_process_group, is_open_group};
+pub use handler::{HANDLER_CALLABLE, HandlerScript};
 pub use import::{Import, imports_of};
 pub use matching::Pattern;
 pub use python::PythonSettings;

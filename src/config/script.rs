@@ -1,11 +1,11 @@
-//! The options that say where and how a script runs, as they stand behind an alias or an import.
+//! The options that say where and how a script runs, as they stand behind an alias, a handler or an import.
 
 use super::directive::Place;
 use super::value::{Refusal, on_or_off, shown};
 use super::word::{OptionWord, Words};
 use super::written::Text;
 
-/// What an alias says about the scripts that it maps to; each value set beats the directives.
+/// What an alias or a handler says about its scripts; each value set beats the directives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScriptOptions {
     /// Empty for `%{GLOBAL}` (embedded); may hold a macro.
@@ -24,8 +24,10 @@ pub(super) struct Definition {
     pub(super) what: &'static str,
     /// The options that this kind of line takes.
     pub(super) accepted: &'static str,
-    /// Whether `callable-object` and `pass-authorization` are among them.
-    pub(super) is_alias: bool,
+    /// Whether `callable-object` is among them.
+    pub(super) has_callable: bool,
+    /// Whether `pass-authorization` is.
+    pub(super) has_authorization: bool,
 }
 
 impl ScriptOptions {
@@ -49,8 +51,8 @@ impl ScriptOptions {
             b"application-group" => {
                 self.application_group = Some(group(value, "application group", "%{GLOBAL} for the main interpreter")?);
             }
-            b"callable-object" if definition.is_alias => self.callable_object = Some(callable(value)?),
-            b"pass-authorization" if definition.is_alias => {
+            b"callable-object" if definition.has_callable => self.callable_object = Some(callable(value)?),
+            b"pass-authorization" if definition.has_authorization => {
                 self.pass_authorization = Some(authorization(value)?);
             }
             _ => return Err(definition.refuse(&format!("{}={}", shown(key), shown(value)))),

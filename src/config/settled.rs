@@ -1,5 +1,5 @@
-//! What a request runs on: the section's value if set, else the server's, else the default; an alias's
-//! own options before all of them.
+//! What a request runs on: the section's value if set, else the server's, else the default; the
+//! own options of an alias or handler before all of them.
 
 use std::borrow::Cow;
 
@@ -7,6 +7,7 @@ use gateway::proxy::Policy;
 
 use super::alias::Alias;
 use super::expand::{self, Names, expand_callable};
+use super::handler::{self, HandlerScript};
 use super::python;
 use super::script::ScriptOptions;
 use super::written::{DirectoryWritten, ServerWritten};
@@ -39,6 +40,16 @@ impl<'a> Settled<'a> {
     /// The same for a request that this alias mapped to its script.
     pub fn mapped_by(self, alias: &'a Alias) -> Settled<'a> {
         Settled { options: Some(&alias.options), ..self }
+    }
+
+    /// The same for a request that this handler answers.
+    pub fn handled_by(self, handler: &'a HandlerScript) -> Settled<'a> {
+        Settled { options: Some(&handler.options), ..self }
+    }
+
+    /// The script of `WSGIHandlerScript` behind a handler's name.
+    pub fn handler_script(&self, name: &[u8]) -> Option<&'a HandlerScript> {
+        self.value(|written| handler::find(written.handlers.as_ref()?, name))
     }
 
     /// Whether `Authorization` is shown to the application.

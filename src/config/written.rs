@@ -10,6 +10,7 @@ use gateway::proxy::{Network, ProxyHeader};
 
 use super::alias::Alias;
 use super::daemon::Daemon;
+use super::handler::Handlers;
 use super::import::Import;
 use super::python::HashSeed;
 use super::remark::{Line, Remark};
@@ -33,6 +34,7 @@ pub struct DirectoryWritten {
     pub(super) map_head_to_get: Option<HeadMapping>,
     pub(super) ignore_activity: Option<bool>,
     pub(super) enable_sendfile: Option<bool>,
+    pub(super) handlers: Option<Handlers>,
     pub(super) trusted_proxies: Option<Arc<[Network]>>,
     /// Those that do nothing are left out.
     pub(super) trusted_proxy_headers: Option<Arc<[ProxyHeader]>>,

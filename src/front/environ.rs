@@ -78,7 +78,7 @@ fn facts(request: Request<'_>, target: &Target<'_>, is_body_here: bool) -> Facts
     set(request.may_have_body(), flags::BODY);
     set(is_body_here, flags::BODY_FOLLOWS);
     let mut facts =
-        Facts { script_mtime_us: request.file_mtime_us(), request_start_us: request.time_us(), flags: bits };
+        Facts { script_mtime_us: target.script_mtime_us(request), request_start_us: request.time_us(), flags: bits };
     facts.set_log_level(log_level(request));
     facts
 }
@@ -220,7 +220,7 @@ fn write_own_keys(writer: &mut RequestWriter<'_>, request: Request<'_>, target: 
     writer.known(Key::ModWsgiApplicationGroup, &target.application_group);
     writer.known(Key::ModWsgiCallableObject, &target.callable);
     writer.known(Key::ModWsgiRequestHandler, request.handler().unwrap_or(b""));
-    writer.known(Key::ModWsgiHandlerScript, b"");
+    writer.known(Key::ModWsgiHandlerScript, target.handler.map_or(b"", |handler| &handler.script));
     writer.known(Key::ModWsgiListenerHost, request.listener_host().unwrap_or(b""));
     writer.known(Key::ModWsgiListenerPort, decimal(request.listener_port()).as_bytes());
     writer.known(Key::ModWsgiServerPid, decimal(process_id()).as_bytes());

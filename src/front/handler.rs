@@ -6,20 +6,22 @@ use super::translate::{FORCED_TYPE, SCRIPT_HANDLER};
 use super::{embedded, environ};
 use crate::apache::{Answer, FileKind, Request, Server, log_line};
 use crate::codes;
-use crate::config::{NoDaemon, Settled};
+use crate::config::{HandlerScript, NoDaemon, Settled};
 
 /// A content type that selects the handler, for configurations that use `AddType`.
 const SCRIPT_TYPE: &[u8] = b"application/x-httpd-wsgi";
 
 /// Answers a request for a WSGI script; declines any other.
 pub(crate) fn handle(request: Request<'_>) -> Answer {
-    if !is_ours(request) {
-        return Answer::Declined;
-    }
-    if let Err(status) = check_script(request) {
+    let Some(kind) = Kind::of(request) else { return Answer::Declined };
+    let (checked, handler) = match kind {
+        Kind::Script => (check_script(request), None),
+        Kind::Handler(handler) => (Ok(()), Some(handler)),
+    };
+    if let Err(status) = checked.and_then(|()| check_path_info(request)) {
         return Answer::Status(status);
     }
-    let target = resolve(request);
+    let target = resolve(request, handler);
     let door = match check_body(request, &target.settings).and_then(|()| find_door(request, &target)) {
         Ok(door) => door,
         Err(status) => return Answer::Status(status),
@@ -30,7 +32,7 @@ pub(crate) fn handle(request: Request<'_>) -> Answer {
         "{} runs '{}' of {} in application group '{}'",
         request.uri().escape_ascii(),
         target.callable.escape_ascii(),
-        request.filename().escape_ascii(),
+        target.script(request).escape_ascii(),
         target.application_group.escape_ascii()
     );
     let answer = match door {
@@ -53,9 +55,23 @@ enum Door<'a> {
     Daemon(&'a Group),
 }
 
-fn is_ours(request: Request<'_>) -> bool {
-    let handler = request.handler().unwrap_or(b"");
-    handler == SCRIPT_HANDLER.to_bytes() || handler == SCRIPT_TYPE
+/// What answers a request that is ours.
+enum Kind<'r> {
+    /// The file that the URL was mapped to.
+    Script,
+    /// The script behind the handler's name, whether there is a file or not.
+    Handler(&'r HandlerScript),
+}
+
+impl<'r> Kind<'r> {
+    fn of(request: Request<'r>) -> Option<Kind<'r>> {
+        let name = request.handler()?;
+        if name == SCRIPT_HANDLER.to_bytes() || name == SCRIPT_TYPE {
+            return Some(Kind::Script);
+        }
+        let settings = Settled::of(request.server().settings(), request.directory_settings());
+        settings.handler_script(name).map(Kind::Handler)
+    }
 }
 
 /// The checks that mod_cgi makes too, in its order.
@@ -80,7 +96,12 @@ fn check_script(request: Request<'_>) -> Result<(), u16> {
         }
         FileKind::Other => {}
     }
+    Ok(())
+}
+
+fn check_path_info(request: Request<'_>) -> Result<(), u16> {
     if request.rejects_path_info() && !request.path_info().is_empty() {
+        let file = request.filename().escape_ascii();
         log_line!(request, Error, codes::PATH_INFO; "AcceptPathInfo off disallows the path after {file}; answering 404");
         return Err(404);
     }

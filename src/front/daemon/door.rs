@@ -21,7 +21,7 @@ const EARLY_LIMIT: u64 = 64 << 10;
 /// # Errors
 /// `wire::Error` if the request does not fit: its environment is over 16 MiB.
 pub(in crate::front) fn serve(request: Request<'_>, target: &Target<'_>, group: &Group) -> Result<Answer, wire::Error> {
-    if let Err(status) = check(request, group) {
+    if let Err(status) = check(request, target, group) {
         return Ok(Answer::Status(status));
     }
     let mut client = HttpdClient::new(request, &group.terms, target.settings.error_override());
@@ -42,14 +42,14 @@ pub(in crate::front) fn serve(request: Request<'_>, target: &Target<'_>, group: 
     Ok(conclude(request, target, client, result))
 }
 
-fn check(request: Request<'_>, group: &Group) -> Result<(), u16> {
+fn check(request: Request<'_>, target: &Target<'_>, group: &Group) -> Result<(), u16> {
     let terms = &group.terms;
     if terms.is_service {
         log_line!(request, Error, codes::SERVICE; "daemon process '{}' has threads=0 and takes no requests; answering 503", terms.name.escape_ascii());
         return Err(503);
     }
     let Some(owner) = terms.script_owner else { return Ok(()) };
-    owner.check(request.filename()).map_err(|fault| {
+    owner.check(target.script(request)).map_err(|fault| {
         log_line!(request, Error, owner.code(); "script is not to be run by daemon process '{}': {fault}; answering 403", terms.name.escape_ascii());
         403
     })

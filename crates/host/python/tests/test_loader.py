@@ -57,7 +57,7 @@ def script(tmp_path):
 
 @pytest.fixture
 def load(scripts, script):
-    def load(reloading=True, resource="/srv/resource"):
+    def load(reloading=True, resource=script.path):
         return scripts.load(script.path, script.mtime_us, reloading, resource)
 
     return load
@@ -264,6 +264,20 @@ def test_a_loaded_script_that_vanishes_is_not_found(script, load):
     os.unlink(script.path)
     script.mtime_us += 1
     assert load() == 404
+
+
+def test_a_handler_script_that_is_missing_is_an_error_of_the_server(host, script, load):
+    assert load(resource="/srv/page") == 500
+    failure_of(host, "WSGI0105")
+
+
+def test_a_loaded_handler_script_that_vanishes_goes_on(host, script, load):
+    script.write("")
+    module = load(resource="/srv/page")
+    os.unlink(script.path)
+    script.mtime_us = 0
+    assert load(resource="/srv/page") is module
+    failure_of(host, "WSGI0105")
 
 
 def test_a_missing_file_that_the_script_opens_is_the_scripts_failure(host, script, load):

@@ -34,6 +34,8 @@ class Codes:
 
 
 REQUEST_CODES = Codes("WSGI0105", "WSGI0109", "WSGI0107", "answering 500")
+# Of a handler script httpd does not look whether it is there, nor is it what the URL names.
+HANDLER_CODES = Codes("WSGI0105", "WSGI0109", "WSGI0107", "answering 500")
 IMPORT_CODES = Codes("WSGI0106", "WSGI0110", "WSGI0108", "the first request tries again")
 
 
@@ -51,9 +53,10 @@ class Loader:
 
         `mtime_us` is the file's modification time in microseconds since 1970 as httpd saw it;
         `reloading` says whether a change is looked for at all; `resource` is passed to the script's
-        `reload_required()`, and None for a script that is loaded before any request. Never raises.
+        `reload_required()`: the script itself, the file that a handler script answers for, or None for a
+        script that is loaded before any request. Never raises.
         """
-        codes = IMPORT_CODES if resource is None else REQUEST_CODES
+        codes = _codes(path, resource)
         try:
             # Where case makes no difference, two spellings are one script.
             key = path if self._case_sensitive else path.lower()
@@ -95,9 +98,9 @@ class Script:
         if not reloading:
             return module
         if mtime_us != module.__dict__.get("__mtime__"):
-            return self._reload_changed(module)
+            return self._reload_changed(module, codes)
         if self._is_reload_required(module, resource):
-            return self._reload_on_demand(module, mtime_us)
+            return self._reload_on_demand(module, mtime_us, codes)
         return module
 
     def is_reload_required(self, resource):
@@ -123,7 +126,7 @@ class Script:
         finally:
             self._lock.release()
 
-    def _reload_changed(self, module):
+    def _reload_changed(self, module, codes):
         if not self._lock.acquire(blocking=False):
             # The one who holds it loads the new version; nobody else waits.
             return module
@@ -132,17 +135,17 @@ class Script:
             mtime_us = self._mtime_now(None)
             if mtime_us == self._module.__dict__.get("__mtime__") or self._is_too_early(mtime_us):
                 return self._module
-            return self._execute(mtime_us, REQUEST_CODES)
+            return self._execute(mtime_us, codes)
         finally:
             self._lock.release()
 
-    def _reload_on_demand(self, module, mtime_us):
+    def _reload_on_demand(self, module, mtime_us, codes):
         if not self._lock.acquire(blocking=False):
             return module
         try:
             if self._module is not module or self._is_too_early(mtime_us):
                 return self._module
-            return self._execute(mtime_us, REQUEST_CODES)
+            return self._execute(mtime_us, codes)
         finally:
             self._lock.release()
 
@@ -199,7 +202,7 @@ class Script:
     def _fail(self, code, failure, mtime_us, codes):
         """Logs and remembers a failed attempt; the module before, if any, or a status."""
         is_missing = isinstance(failure, (FileNotFoundError, NotADirectoryError)) and not os.path.exists(self._path)
-        # A missing import script is an ordinary failure: there is no request to answer.
+        # Only a script that the URL names can be answered with 404; any other is an ordinary failure.
         if is_missing and codes is REQUEST_CODES:
             text = f"{self._path} has vanished before it could be loaded; answering 404"
             self._reporter.text("WSGI0135", text, log.ERROR)
@@ -242,6 +245,12 @@ class Failure:
         self.cause = before.cause if again else report.cause(failure)
         self.delay_s = min(before.delay_s * 2, LONGEST_RETRY_S) if again else FIRST_RETRY_S
         self.retry_at = now + self.delay_s
+
+
+def _codes(path, resource):
+    if resource is None:
+        return IMPORT_CODES
+    return REQUEST_CODES if resource == path else HANDLER_CODES
 
 
 def _failed(code, path, failure, consequence):

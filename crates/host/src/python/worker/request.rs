@@ -238,20 +238,21 @@ fn queue_start(head: &RequestHead<'_>) -> Option<u64> {
 /// # Errors
 /// The log line, if the script is not below it.
 fn rebase(head: &RequestHead<'_>, root: &[u8]) -> Result<Vec<u8>, String> {
+    let script = script_path(head);
+    if below(root, script).is_none() {
+        return Err(format!(
+            "WSGI0081: script '{}' is not below the chroot directory '{}' of its daemon process; answering 500",
+            String::from_utf8_lossy(script),
+            String::from_utf8_lossy(root)
+        ));
+    }
     let mut block = Vec::new();
     let mut writer = RequestWriter::begin(&mut block, head.facts());
     for entry in head.entries().flatten() {
         match entry {
+            // The resource of a handler script need not be there, wherever it is.
             Entry::Known { key: key @ (Key::ScriptFilename | Key::ModWsgiHandlerScript), value } => {
-                let inside = if value.is_empty() { Some(value) } else { below(root, value) };
-                let inside = inside.ok_or_else(|| {
-                    format!(
-                        "WSGI0081: script '{}' is not below the chroot directory '{}' of its daemon process; answering 500",
-                        String::from_utf8_lossy(value),
-                        String::from_utf8_lossy(root)
-                    )
-                })?;
-                writer.known(key, inside);
+                writer.known(key, below(root, value).unwrap_or(value));
             }
             // A directory that does not exist there is not named at all.
             Entry::Known { key: Key::DocumentRoot, value } => {
@@ -316,6 +317,19 @@ mod tests {
         let rebased = RequestHead::parse(&rebased).unwrap();
         assert_eq!(rebased.get(Key::ScriptFilename), Some(&b"/srv/app.wsgi"[..]));
         assert_eq!(rebased.get(Key::DocumentRoot), None);
+    }
+
+    #[test]
+    fn of_a_handler_script_and_its_resource_only_the_script_has_to_be_inside() {
+        let entries: [(Key, &[u8]); 2] =
+            [(Key::ScriptFilename, b"/var/www/x"), (Key::ModWsgiHandlerScript, b"/jail/h.py")];
+        let block = head(&entries);
+        let rebased = rebase(&RequestHead::parse(&block).unwrap(), b"/jail").unwrap();
+        let rebased = RequestHead::parse(&rebased).unwrap();
+        assert_eq!(rebased.get(Key::ModWsgiHandlerScript), Some(&b"/h.py"[..]));
+        assert_eq!(rebased.get(Key::ScriptFilename), Some(&b"/var/www/x"[..]));
+        let block = head(&[(Key::ScriptFilename, b"/jail/x"), (Key::ModWsgiHandlerScript, b"/srv/h.py")]);
+        assert!(rebase(&RequestHead::parse(&block).unwrap(), b"/jail").unwrap_err().starts_with("WSGI0081"));
     }
 
     #[test]
