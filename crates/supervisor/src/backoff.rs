@@ -17,9 +17,10 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     /// A process has failed; how long to wait before the next: not at all the first time, then 1, 2, 4 … 60
-    /// seconds. A minute without failure, beyond the wait itself, makes the next one a first one.
-    pub(crate) fn fail(&mut self, now: Instant) -> Duration {
-        let forgotten = self.last.is_none_or(|last| now.duration_since(last) > MEMORY + delay(self.failures));
+    /// seconds. A minute in which a process was well, beyond the wait itself, makes the next failure a first one;
+    /// `well` is when that was last so.
+    pub(crate) fn fail(&mut self, well: Instant, now: Instant) -> Duration {
+        let forgotten = self.last.is_none_or(|last| well.duration_since(last) > MEMORY + delay(self.failures));
         self.failures = if forgotten { 1 } else { self.failures.saturating_add(1) };
         self.last = Some(now);
         delay(self.failures)
@@ -48,7 +49,7 @@ mod tests {
         let mut now = Instant::now();
         let mut waits = Vec::new();
         for _ in 0..10 {
-            let wait = backoff.fail(now);
+            let wait = backoff.fail(now, now);
             waits.push(wait.as_secs());
             now += wait + Duration::from_millis(100);
         }
@@ -59,8 +60,27 @@ mod tests {
     fn failure_after_a_quiet_minute_is_a_first_one() {
         let mut backoff = Backoff::default();
         let now = Instant::now();
-        backoff.fail(now);
-        assert_eq!(backoff.fail(now + Duration::from_secs(59)), Duration::from_secs(1));
-        assert_eq!(backoff.fail(now + Duration::from_secs(59 + 62)), Duration::ZERO);
+        let mut fail_after = |seconds| {
+            let then = now + Duration::from_secs(seconds);
+            backoff.fail(then, then)
+        };
+        fail_after(0);
+        assert_eq!(fail_after(59), Duration::from_secs(1));
+        assert_eq!(fail_after(59 + 62), Duration::ZERO);
+    }
+
+    #[test]
+    fn time_that_a_process_has_spent_hanging_is_no_quiet_minute() {
+        let mut backoff = Backoff::default();
+        let mut now = Instant::now();
+        let mut waits = Vec::new();
+        for _ in 0..4 {
+            let started = now;
+            now += Duration::from_secs(120);
+            let wait = backoff.fail(started, now);
+            waits.push(wait.as_secs());
+            now += wait;
+        }
+        assert_eq!(waits, [0, 1, 2, 4]);
     }
 }

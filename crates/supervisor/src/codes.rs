@@ -47,5 +47,7 @@ pub(crate) const NO_POOL: &str = "WSGI0316";
 pub(crate) const REFUSED: &str = "WSGI0317";
 /// The socket directory cannot be used.
 pub(crate) const SOCKET_DIRECTORY: &str = "WSGI0318";
+/// An interpreter never became a worker.
+pub(crate) const STUCK_START: &str = "WSGI0353";
 /// A message or a channel is broken.
 pub(crate) const CHANNEL: &str = "WSGI0319";

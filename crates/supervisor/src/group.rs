@@ -223,22 +223,7 @@ impl GroupState {
     pub(crate) fn tick(&mut self, now: Instant) {
         self.end_astray(now);
         for pool in &mut self.pools {
-            for seat in &mut pool.seats {
-                if let Some(worker) = &mut seat.worker
-                    && worker.tick(now)
-                {
-                    let what = if worker.is_ready() || worker.is_leaving() { "end" } else { "get ready" };
-                    self.log.problem(
-                        Level::Warning,
-                        codes::SLOW_EXIT,
-                        format_args!(
-                            "process (pid={}) of group '{}' did not {what} in time and is killed",
-                            worker.pid(),
-                            Show(&self.terms.group.name)
-                        ),
-                    );
-                }
-            }
+            pool.press_on(&self.log, now);
             pool.act(&self.log, now);
             if pool.fate != Fate::Leaves || !pool.is_deserted() {
                 pool.renew_sockets(&self.log);

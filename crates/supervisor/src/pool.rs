@@ -16,10 +16,13 @@ use crate::plan::{self, Action, Standing};
 use crate::seat::Seat;
 use crate::terms::{Terms, Title};
 use crate::words::{Show, When};
-use crate::worker::{Stage, Worker};
+use crate::worker::{Stage, Worker, start_limit};
 
 /// Processes that end, or find their script changed, before this age are something that could go on without pause.
 const YOUNG: Duration = Duration::from_secs(1);
+
+/// The least wait where an interpreter has hung, so that what waits for it is refused.
+const SUSPECT_WAIT: Duration = Duration::from_secs(1);
 
 /// httpd's parent does not wait much longer for its own end.
 const LONGEST_STOP: Duration = Duration::from_secs(5);
@@ -157,7 +160,7 @@ impl Pool {
                 seat.worker = Some(worker);
             }
             Err(error) => {
-                let wait = self.fail(index, now);
+                let wait = self.fail(index, now, now);
                 log.problem(
                     Level::Error,
                     codes::FORK,
@@ -171,16 +174,33 @@ impl Pool {
         }
     }
 
-    /// The process of a seat has failed. Gives the time until the next is started there.
-    pub(crate) fn fail(&mut self, index: usize, now: Instant) -> Duration {
+    /// The process of a seat has failed, and was last well at that time. Gives the time until the next is started
+    /// there.
+    pub(crate) fn fail(&mut self, index: usize, well: Instant, now: Instant) -> Duration {
         self.has_settled = true;
         let Some(seat) = self.seats.get_mut(index) else { return Duration::ZERO };
-        let wait = seat.backoff.fail(now);
+        let wait = seat.backoff.fail(well, now);
+        // Whoever waits for the seat has waited long, and would for the next one.
+        let wait = if seat.is_suspect() { wait.max(SUSPECT_WAIT) } else { wait };
         seat.retry_at = Some(now + wait);
         // Where another process follows at once, children wait for it, as does what is in the backlog.
         let is_soon = wait.is_zero() && self.hold_until.is_none();
         seat.vacate(&self.terms.board, if is_soon { SeatState::Starting } else { SeatState::Failed });
         wait
+    }
+
+    /// The process of a seat hung before it became a worker.
+    pub(crate) fn suspect(&mut self, index: usize) {
+        if let Some(seat) = self.seats.get_mut(index) {
+            seat.suspect();
+        }
+    }
+
+    /// The process of a seat has become a worker.
+    pub(crate) fn clear(&mut self, index: usize) {
+        if let Some(seat) = self.seats.get_mut(index) {
+            seat.clear(&self.terms.board);
+        }
     }
 
     /// The process of a seat has ended as it should; another one has its work, or will be started at once.
@@ -193,7 +213,7 @@ impl Pool {
     /// A process of this age ends by itself. If it is a young one, the next has to wait like after a failure.
     pub(crate) fn lose(&mut self, age: Duration, now: Instant) {
         if age < YOUNG {
-            self.hold_until = Some(now + self.hold.fail(now));
+            self.hold_until = Some(now + self.hold.fail(now, now));
         }
     }
 
@@ -205,9 +225,40 @@ impl Pool {
         }
         self.generation = self.generation.wrapping_add(1).max(1);
         for seat in &mut self.seats {
-            seat.backoff.forget();
+            seat.forget();
             if seat.retry_at.take().is_some() {
                 seat.vacate(&self.terms.board, SeatState::Empty);
+            }
+        }
+    }
+
+    /// Sends the signals that are due.
+    pub(crate) fn press_on(&mut self, log: &Log, now: Instant) {
+        let group = &self.terms.group;
+        for worker in self.seats.iter_mut().filter_map(|seat| seat.worker.as_mut()) {
+            if !worker.tick(now) {
+                continue;
+            }
+            let (pid, name) = (worker.pid(), Show(&group.name));
+            if worker.has_started() || worker.is_leaving() {
+                log.problem(
+                    Level::Warning,
+                    codes::SLOW_EXIT,
+                    format_args!("process (pid={pid}) of group '{name}' did not end in time and is killed"),
+                );
+            } else {
+                log.problem(
+                    Level::Error,
+                    codes::STUCK_START,
+                    format_args!(
+                        "process (pid={pid}) of group '{name}' has not become a worker within {} seconds and is killed: \
+                         the interpreter's own start hangs (sitecustomize, a .pth file, a file system that does not \
+                         answer); try, as user {}: {} -c pass",
+                        start_limit(group).as_secs(),
+                        group.uid,
+                        Show(&group.python),
+                    ),
+                );
             }
         }
     }

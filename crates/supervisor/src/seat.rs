@@ -77,6 +77,8 @@ pub(crate) struct Seat {
     is_stuck: bool,
     pub(crate) worker: Option<Worker>,
     pub(crate) backoff: Backoff,
+    /// Its last process hung before it became a worker: nobody is to wait for the next until that is one.
+    is_suspect: bool,
     /// Its process has failed, and the next is to be started then.
     pub(crate) retry_at: Option<Instant>,
 }
@@ -90,6 +92,7 @@ impl Seat {
             is_stuck: false,
             worker: None,
             backoff: Backoff::default(),
+            is_suspect: false,
             retry_at: None,
         }
     }
@@ -156,6 +159,32 @@ impl Seat {
         self.socket.end();
     }
 
+    /// Its process hung before it became a worker.
+    pub(crate) fn suspect(&mut self) {
+        self.is_suspect = true;
+    }
+
+    /// Whether the one before this process hung.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.is_suspect
+    }
+
+    /// Its process has become a worker: from now on it may be waited for.
+    pub(crate) fn clear(&mut self, board: &Board) {
+        if std::mem::take(&mut self.is_suspect)
+            && let Some(seat) = board.map.seat(self.number)
+        {
+            // It may serve already, which it writes down itself.
+            seat.replace_state(SeatState::Failed, SeatState::Starting);
+        }
+    }
+
+    /// Forgets what became of the processes before.
+    pub(crate) fn forget(&mut self) {
+        self.backoff.forget();
+        self.is_suspect = false;
+    }
+
     /// When there is something to do here without anybody's saying so.
     /// Starts wait for `hold`.
     pub(crate) fn deadline(&self, hold: Option<Instant>) -> Option<Instant> {
@@ -173,7 +202,7 @@ impl Seat {
         seat.generation.store(generation, Relaxed);
         seat.begun.store(0, Relaxed);
         seat.started_us.store(u64::try_from(clock::now().as_micros()).unwrap_or(u64::MAX), Relaxed);
-        seat.set_state(SeatState::Starting);
+        seat.set_state(if self.is_suspect { SeatState::Failed } else { SeatState::Starting });
         incarnation
     }
 

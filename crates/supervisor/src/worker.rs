@@ -20,6 +20,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long a worker without `shutdown-timeout` may take to end.
 const LONGEST_END: Duration = Duration::from_secs(60);
 
+/// How long an interpreter may take to become a worker where `startup-timeout` says nothing else. No code of the
+/// application has run by then, so this is far more than it needs.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
 /// What a worker is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -79,8 +83,8 @@ pub(crate) struct Worker {
     stage: Stage,
     is_ready: bool,
     has_failed: bool,
-    /// It is not ready yet, and is killed if it is not by then.
-    ready_by: Option<Instant>,
+    /// It is no worker yet, and is killed if it is none by then.
+    start_by: Option<Instant>,
     terminate_at: Option<Instant>,
     destroy_at: Option<Instant>,
     is_destroyed: bool,
@@ -107,7 +111,7 @@ impl Worker {
             stage: Stage::Starting,
             is_ready: false,
             has_failed: false,
-            ready_by: ready_by(launch.group, now),
+            start_by: Some(now + start_limit(launch.group)),
             terminate_at: None,
             destroy_at: None,
             is_destroyed: false,
@@ -129,6 +133,11 @@ impl Worker {
 
     pub(crate) fn stage(&self) -> &Stage {
         &self.stage
+    }
+
+    /// Whether the interpreter has become a worker, which keeps its limits by itself.
+    pub(crate) fn has_started(&self) -> bool {
+        self.start_by.is_none()
     }
 
     /// Whether it has ever been ready.
@@ -156,10 +165,15 @@ impl Worker {
         self.lines.last_words()
     }
 
+    /// The interpreter has become a worker.
+    pub(crate) fn set_started(&mut self) {
+        self.start_by = None;
+    }
+
     /// It is ready.
     pub(crate) fn set_ready(&mut self) {
+        self.set_started();
         self.is_ready = true;
-        self.ready_by = None;
         if self.stage == Stage::Starting {
             self.stage = Stage::Serving;
         }
@@ -213,9 +227,8 @@ impl Worker {
             self.terminate_at = None;
             signals::terminate(self.pid);
         }
-        let is_due = self.destroy_at.into_iter().chain(self.ready_by).any(|at| at <= now);
+        let is_due = !self.is_destroyed && self.destroy_at.into_iter().chain(self.start_by).any(|at| at <= now);
         if is_due {
-            (self.destroy_at, self.ready_by) = (None, None);
             self.is_destroyed = true;
             signals::destroy(self.pid);
         }
@@ -233,7 +246,8 @@ impl Worker {
 
     /// When [`Worker::tick`] or [`Worker::is_astray`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        [self.ready_by, self.terminate_at, self.destroy_at, self.abandoned_at].into_iter().flatten().min()
+        let (start_by, destroy_at) = if self.is_destroyed { (None, None) } else { (self.start_by, self.destroy_at) };
+        [start_by, self.terminate_at, destroy_at, self.abandoned_at].into_iter().flatten().min()
     }
 
     fn tell(&self, message: &ToWorker) {
@@ -253,14 +267,24 @@ impl Worker {
     }
 }
 
-/// By when a process has to be ready. A worker watches `startup-timeout` by itself, as soon as it runs, and has
-/// `shutdown-timeout` to end; what takes longer never became one. Services are never ready.
-fn ready_by(group: &Group, now: Instant) -> Option<Instant> {
-    let is_limited = group.startup_timeout > 0 && group.threads > 0;
-    is_limited.then(|| now + seconds(group.startup_timeout) + seconds(group.shutdown_timeout) + GRACE)
+/// How long an interpreter may take to become a worker.
+pub(crate) fn start_limit(group: &Group) -> Duration {
+    if group.startup_timeout > 0 { seconds(group.startup_timeout) } else { START_LIMIT }
 }
 
 /// Seconds that a worker or a configuration names, which may be any number; a month is for ever here.
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count.min(31 * 24 * 3600))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn interpreter_has_startup_timeout_to_become_a_worker_and_a_minute_without_one() {
+        let limit = |startup_timeout| start_limit(&Group { startup_timeout, ..sample::group() }).as_secs();
+        assert_eq!((limit(0), limit(3), limit(300)), (60, 3, 300));
+    }
 }

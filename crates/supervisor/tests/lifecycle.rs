@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::{Httpd, is_running, until};
+use harness::{Httpd, PYTHON, is_running, until};
 use nix::sys::signal::Signal;
 use wire::SeatState;
 use wire::control::{FromDesk, Group, Pool};
@@ -34,20 +34,44 @@ fn crashed_worker_is_replaced_at_once_and_the_log_says_what_it_died_of() {
 }
 
 #[test]
-fn interpreter_that_never_becomes_a_worker_is_killed_after_its_startup_timeout() {
+fn interpreter_that_never_becomes_a_worker_is_killed_and_nobody_waits_for_the_next_one() {
     let httpd = Httpd::start(4);
+    let group = httpd.group("");
+    let (gate, script) = (httpd.place.0.join("gate"), httpd.place.0.join("worker.py"));
+    // Hangs as long as there is no gate.
+    let command = format!("[ -e {0} ] || exec sleep 1000; exec {1} {2}", gate.display(), PYTHON, script.display());
     let stuck = Group {
-        python: "/bin/sleep".into(),
-        arguments: vec!["1000".into()],
+        python: "/bin/sh".into(),
+        arguments: vec!["-c".into(), command.as_str().into()],
         startup_timeout: 1,
-        shutdown_timeout: 1,
-        ..httpd.group("")
+        ..group
     };
     httpd.settle(&[stuck]);
     until("a process", || httpd.pid(0) != 0);
     let first = httpd.pid(0);
-    httpd.until_logged("did not get ready in time and is killed");
-    until("another process", || httpd.pid(0) != first && !is_running(first));
+    assert_eq!(httpd.state(0), SeatState::Starting);
+    httpd.until_logged("WSGI0353: process (pid=");
+    httpd.until_logged("has not become a worker within 1 seconds and is killed");
+    until("failed", || httpd.state(0) == SeatState::Failed && !is_running(first));
+    assert_eq!(httpd.say(0, "look"), "");
+    until("another process", || ![0, first].contains(&httpd.pid(0)));
+    assert_eq!(httpd.state(0), SeatState::Failed);
+    std::fs::write(gate, "").expect("made");
+    let second = httpd.until_serving(0);
+    httpd.until_logged(&format!("process (pid={second}) of group 'site' is ready"));
+    assert!(!httpd.log().contains("WSGI0314"), "{}", httpd.log());
+}
+
+#[test]
+fn worker_that_takes_long_to_load_its_scripts_is_no_interpreter_that_hangs() {
+    let httpd = Httpd::start(4);
+    httpd.settle(&[Group { startup_timeout: 1, ..httpd.group("started hesitant") }]);
+    until("a process", || httpd.pid(0) != 0);
+    let first = httpd.pid(0);
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(3);
+    until("more than startup-timeout", || std::time::Instant::now() > limit);
+    std::fs::write(httpd.place.0.join("gate"), "").expect("made");
+    assert_eq!(httpd.until_serving(0), first);
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub use error::ControlError;
 pub use field::{Preload, Text};
 pub use group::Group;
 pub use supervisor::{Begin, Commit, FromSupervisor, Settled, ToSupervisor};
-pub use worker::{Drain, FromWorker, Line, Own, Ready, Reload, Retire, Stop, Stopping, ToWorker, Worker};
+pub use worker::{Drain, FromWorker, Line, Own, Ready, Reload, Retire, Started, Stop, Stopping, ToWorker, Worker};
 
 /// The descriptors that a worker is started with.
 pub mod descriptor {

@@ -100,6 +100,12 @@ impl Seat {
         self.state.store(state as u32, Ordering::Release);
     }
 
+    /// Sets it if it is still this one.
+    pub fn replace_state(&self, from: SeatState, to: SeatState) {
+        // Whoever has set another one meanwhile knows better.
+        let _ = self.state.compare_exchange(from as u32, to as u32, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
     /// Worker: a connection of this incarnation begins to count in the cell.
     pub fn open_cell(&self, cell: u32, incarnation: u32) {
         if let Some(cell) = self.cell(cell) {

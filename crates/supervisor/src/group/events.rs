@@ -34,6 +34,10 @@ impl GroupState {
         let name = Show(&self.terms.group.name);
         let log = &self.log;
         match event {
+            Event::Message(FromWorker::Started(_)) => {
+                worker.set_started();
+                found.clear(seat);
+            }
             Event::Message(FromWorker::Ready(ready)) => {
                 worker.set_ready();
                 log.info(format_args!(
@@ -42,6 +46,7 @@ impl GroupState {
                     Show(&ready.prefix),
                     Show(&ready.executable),
                 ));
+                found.clear(seat);
             }
             Event::Message(FromWorker::Line(line)) => log.line(line.level, pid.unsigned_abs(), &line.text),
             Event::Message(FromWorker::Retire(retire)) => {
@@ -148,7 +153,12 @@ impl GroupState {
         // Its place is another's by now, or will be filled from what the pool lacks.
         let is_replaced = worker.is_leaving() || worker.generation() != generation;
         let is_done = is_service && is_long;
-        let wait = if is_replaced || is_done { None } else { Some(pool.fail(index, now)) };
+        if worker.is_destroyed() && !worker.has_started() {
+            pool.suspect(index);
+        }
+        // Nothing was well while it did not get ready.
+        let well = if worker.is_ready() { now } else { worker.started() };
+        let wait = if is_replaced || is_done { None } else { Some(pool.fail(index, well, now)) };
         if wait.is_none() {
             pool.vacate(index);
         }

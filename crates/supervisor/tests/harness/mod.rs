@@ -21,6 +21,12 @@ use wire::control::{
 };
 use wire::{Channel, Scoreboard, SeatState, SettingsWriter};
 
+/// The interpreter of the fake workers: `make PYTHON=`.
+pub const PYTHON: &str = match option_env!("WSGI_DEFAULT_PYTHON") {
+    Some(python) => python,
+    None => "/usr/bin/python3",
+};
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits until something is so.
@@ -161,7 +167,7 @@ impl Httpd {
             shutdown_timeout: 5,
             graceful_timeout: 15,
             startup_timeout: 0,
-            python: "/usr/bin/python3".into(),
+            python: PYTHON.into(),
             arguments: vec![self.place.0.join("worker.py").as_os_str().as_encoded_bytes().into()],
             preload: Vec::new(),
             log_level: Level::Info,

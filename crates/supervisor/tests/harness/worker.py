@@ -88,6 +88,9 @@ if "group" in behaviour and own.get("pool_group") == b"broken":
 if "stubborn" in behaviour:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
+if "started" in behaviour:
+    channel.send(message("started"))
+
 # As long as it is blocked by the test.
 while "hesitant" in behaviour and not os.path.exists(own["gate"].decode()):
     time.sleep(0.01)

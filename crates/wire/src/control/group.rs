@@ -74,7 +74,7 @@ fields! {
         shutdown_timeout: u64,
         /// `graceful-timeout`.
         graceful_timeout: u64,
-        /// `startup-timeout`, for a process that does not get as far as watching it itself.
+        /// `startup-timeout`, for an interpreter that does not become a worker, which would watch it itself.
         startup_timeout: u64,
         /// The interpreter's executable.
         python: Text,

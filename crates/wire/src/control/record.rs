@@ -8,6 +8,7 @@ macro_rules! fields {
 
         impl $name {
             /// Adds the fields to a settings block.
+            #[allow(unused_variables, reason = "a message may be its name alone")]
             pub fn put(&self, writer: &mut SettingsWriter<'_>) {
                 $(self.$field.put(stringify!($field), writer);)*
             }

@@ -180,6 +180,7 @@ fn every_message_is_read_as_it_was_written() {
         FromDesk::NoPool(NoPool { reason: odd() }) => b"no pool",
         ToWorker::Drain(Drain { reason: odd(), limit: 0 }) => b"drain",
         ToWorker::Stop(Stop { reason: text(b"") }) => b"stop",
+        FromWorker::Started(Started {}) => b"started",
         FromWorker::Ready(Ready { version: text(b"3.11.2"), prefix: odd(), executable: odd() }) => b"ready",
         FromWorker::Line(Line { level: Level::Warning, text: odd() }) => b"line",
         FromWorker::Retire(Retire { reason: odd(), limit: u64::MAX }) => b"retire",

@@ -37,6 +37,11 @@ messages! {
 }
 
 fields! {
+    /// The interpreter has become a worker, and watches its own limits from now on. Scripts to preload come next.
+    pub struct Started {}
+}
+
+fields! {
     /// The interpreter is up, scripts to preload are loaded, requests are taken.
     pub struct Ready {
         /// The interpreter's version.
@@ -87,6 +92,8 @@ fields! {
 messages! {
     /// From a worker to the supervisor.
     pub enum FromWorker {
+        /// It is a worker.
+        Started(Started) = b"started",
         /// It serves.
         Ready(Ready) = b"ready",
         /// It says something.

@@ -149,6 +149,10 @@ fn state_is_read_as_it_was_set_and_nonsense_as_empty() {
         seat.set_state(state);
         assert_eq!((seat.state(), state as usize), (state, number));
     }
+    seat.replace_state(Starting, Serving);
+    assert_eq!(seat.state(), Failed);
+    seat.replace_state(Failed, Starting);
+    assert_eq!(seat.state(), Starting);
     seat.state.store(5, Ordering::Relaxed);
     assert_eq!(seat.state(), Empty);
     seat.state.store(u32::MAX, Ordering::Relaxed);

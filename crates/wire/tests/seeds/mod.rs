@@ -5,7 +5,7 @@ use gateway::proxy::ProxyHeader;
 use gateway::{Flow, Key, Level, Outcome, ReadError, WriteError};
 use wire::control::{
     Ask, Begin, Commit, Drain, FromDesk, FromSupervisor, FromWorker, Group, Line, NoPool, Own, Pool, Preload, Ready,
-    Reload, Retire, Settled, Stop, Stopping, Text, ToDesk, ToSupervisor, ToWorker, Worker,
+    Reload, Retire, Settled, Started, Stop, Stopping, Text, ToDesk, ToSupervisor, ToWorker, Worker,
 };
 use wire::frame::{NO_CELL, Refusal};
 use wire::{Facts, Frame, Hello, RequestWriter, ResponseWriter, SettingsWriter, Welcome, flags};
@@ -118,6 +118,7 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
         FromDesk::NoPool(NoPool { reason: text("too many") }),
         ToWorker::Drain(Drain { reason: text("reload"), limit: 15 }),
         ToWorker::Stop(Stop { reason: text("httpd ends") }),
+        FromWorker::Started(Started {}),
         FromWorker::Ready(Ready {
             version: text("3.11.2"),
             prefix: text("/srv/venv"),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use gateway::Level;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use wire::SeatState;
-use wire::control::{FromWorker, Retire, Stopping, ToWorker};
+use wire::control::{FromWorker, Retire, Started, Stopping, ToWorker};
 
 use super::channel::{Heard, log};
 use super::interrupt::{dump_all, interrupt};
@@ -72,6 +72,8 @@ struct Control {
 /// Runs for the life of the process.
 pub(super) fn run(worker: &'static Worker) {
     super::signals::block_all();
+    // Said by this thread: from here on every limit of the process is watched.
+    worker.channel.say(&FromWorker::Started(Started {}));
     let mut control = Control {
         worker,
         phase: Phase::Serving,
