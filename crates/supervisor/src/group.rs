@@ -35,6 +35,8 @@ pub(crate) struct GroupState {
     wanted: Vec<Title>,
     is_removed: bool,
     problem: Option<Problem>,
+    /// It has been said that the user's home cannot be entered, which every process finds out for itself.
+    is_home_said: bool,
     /// When it was last logged that an application group gets no pool.
     refused_at: Option<Instant>,
 }
@@ -51,6 +53,7 @@ impl GroupState {
             wanted: Vec::new(),
             is_removed: false,
             problem: None,
+            is_home_said: false,
             refused_at: None,
         };
         group.settle(now);
@@ -60,6 +63,7 @@ impl GroupState {
     /// A group that is there already is configured again.
     pub(crate) fn adopt(&mut self, terms: Terms, log: Log, now: Instant) {
         self.log = log;
+        self.is_home_said = false;
         let is_same = terms.group == self.terms.group
             && terms.board.is_same(&self.terms.board)
             && Rc::ptr_eq(&terms.directory, &self.terms.directory)

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 
 use harness::{Httpd, until};
 use nix::unistd::User;
+use wire::SeatState;
 use wire::control::Group;
 
 #[track_caller]
@@ -67,12 +68,19 @@ fn worker_has_what_it_is_to_have_and_nothing_else() {
 }
 
 #[test]
-fn home_of_the_user_that_cannot_be_entered_is_named_and_the_worker_runs_on() {
-    let httpd = Httpd::start(4);
-    httpd.settle(&[Group { directory: Some("/nowhere".into()), ..httpd.group("") }]);
-    httpd.until_serving(0);
+fn home_of_the_user_that_cannot_be_entered_is_named_once_for_each_configuration_and_the_workers_run_on() {
+    let httpd = Httpd::start(8);
+    let group = |processes| Group { directory: Some("/nowhere".into()), processes, ..httpd.group("") };
+    let said = || httpd.log().matches("WSGI0009").count();
+    httpd.settle(&[group(2)]);
+    let first = [httpd.until_serving(0), httpd.until_serving(1)];
     assert_all(&httpd.say(0, "look"), &["\"cwd\": \"/\""]);
-    httpd.until_logged("WSGI0009");
+    httpd.say(0, "exit 3");
+    until("another process", || httpd.state(0) == SeatState::Serving && httpd.pid(0) != first[0]);
+    assert_eq!(said(), 1, "{}", httpd.log());
+    httpd.settle(&[group(1)]);
+    httpd.until_serving(4);
+    assert_eq!(said(), 2, "{}", httpd.log());
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::codes;
 use crate::ending::{Limits, describe, remedy};
 use crate::explain::{explain, severity};
 use crate::os::signals::Ending;
+use crate::os::spawn::Step;
 use crate::words::{Show, When};
 use crate::worker::{Event, Part, Retirement, Worker};
 
@@ -83,6 +84,9 @@ impl GroupState {
                 format_args!("process (pid={pid}) of group '{name}' writes too fast: {count} lines were dropped"),
             ),
             Event::Failed(failure) => {
+                if failure.step == Step::UserDirectory && std::mem::replace(&mut self.is_home_said, true) {
+                    return;
+                }
                 let (level, code) = severity(failure);
                 log.problem(
                     level,
