@@ -205,6 +205,34 @@ def test_nothing_is_left_when_the_parts_are_killed_in_any_order(new_daemon, orde
 
 
 @ours
+def test_nothing_is_left_when_httpd_is_stopped_before_a_killed_supervisor_is_replaced(new_daemon):
+    site = new_daemon().start()
+    assert site.process() in site.workers()
+    os.kill(site.pid(), signal.SIGSTOP)
+    os.kill(site.supervisor(), signal.SIGKILL)
+    os.kill(site.pid(), signal.SIGTERM)
+    os.kill(site.pid(), signal.SIGCONT)
+    site.wait()
+    site.assert_nothing_is_left()
+
+
+@ours
+def test_nothing_is_left_when_httpd_is_stopped_while_no_supervisor_is_started_any_more(new_daemon):
+    site = new_daemon().start()
+    given_up = "has ended .*it has done so several times"
+    site.log.expect("WSGI0390: .*has ended", times=3)
+
+    def kill_another():
+        if pid := site.supervisor():
+            os.kill(pid, signal.SIGKILL)
+        return site.log.matching(given_up)
+
+    wait_until(kill_another, "httpd to wait before it starts another", timeout=30, interval=0.1)
+    assert site.sockets()
+    site.stop()
+
+
+@ours
 def test_a_fork_of_the_application_does_not_keep_the_group_from_ending(new_daemon):
     site = new_daemon().start()
     puppet = Puppet(site)

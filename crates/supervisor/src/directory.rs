@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use wire::control::remove_sockets;
+
 use crate::os::identity;
 
 /// A directory for sockets; removed when nobody has it any more.
@@ -60,7 +62,7 @@ impl Drop for Directory {
     fn drop(&mut self) {
         // A predecessor that was killed may have had sockets that we had no use for. The directory is not ours to
         // remove once root's rights are given up: then httpd's parent does it.
-        let _ = empty(&self.path).and_then(|()| fs::remove_dir(&self.path));
+        let _ = remove_sockets(&self.path).and_then(|()| fs::remove_dir(&self.path));
     }
 }
 
@@ -86,18 +88,8 @@ fn remove(path: &Path, httpd: u32) -> io::Result<()> {
     if owner != 0 && owner != identity::user() && owner != httpd {
         return Ok(());
     }
-    empty(path)?;
+    remove_sockets(path)?;
     fs::remove_dir(path)
-}
-
-/// Removes the sockets in it.
-fn empty(path: &Path) -> io::Result<()> {
-    for file in fs::read_dir(path)?.flatten().map(|entry| entry.path()) {
-        if file.extension().is_some_and(|extension| extension == "sock") {
-            fs::remove_file(file)?;
-        }
-    }
-    Ok(())
 }
 
 /// The name before the last dot, and the number after it.

@@ -9,6 +9,7 @@ mod error;
 mod field;
 mod group;
 mod record;
+mod sockets;
 mod supervisor;
 mod worker;
 
@@ -16,6 +17,7 @@ pub use desk::{Ask, FromDesk, NoPool, Pool, ToDesk};
 pub use error::ControlError;
 pub use field::{Preload, Text};
 pub use group::Group;
+pub use sockets::{desk_socket, remove_sockets, seat_socket};
 pub use supervisor::{Begin, Commit, FromSupervisor, Settled, ToSupervisor};
 pub use worker::{Drain, FromWorker, Line, Own, Ready, Reload, Retire, Started, Stop, Stopping, ToWorker, Worker};
 
@@ -33,16 +35,6 @@ pub mod descriptor {
 
 /// The descriptor of the channel to httpd's parent that a supervisor is started with.
 pub const SUPERVISOR_CHANNEL: i32 = 3;
-
-/// Name of the socket of a seat, in the socket directory.
-pub fn seat_socket(group: u32, seat: u32) -> String {
-    format!("{group}.{seat}.sock")
-}
-
-/// Name of the socket of a group's desk, in the socket directory.
-pub fn desk_socket(group: u32) -> String {
-    format!("{group}.desk.sock")
-}
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 //! this module that is kept in a static: the channel and the process behind it.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use wire::Channel;
-use wire::control::{Begin, Commit, FromSupervisor, Group, SUPERVISOR_CHANNEL, Settled, ToSupervisor};
+use wire::control::{Begin, Commit, FromSupervisor, Group, SUPERVISOR_CHANNEL, Settled, ToSupervisor, remove_sockets};
 
 use crate::apache::{Server, companion, is_stopping, library_directory, log_line};
 use crate::codes;
@@ -30,10 +31,15 @@ const SHORT_LIFE: Duration = Duration::from_secs(5);
 /// After so many short lives in a row the next start waits for httpd's next round (`retry`).
 const MOST_SHORT_LIVES: u32 = 3;
 
-static SUPERVISION: Mutex<Supervision> = Mutex::new(Supervision { running: None, short_lives: 0, is_owed: false });
+static SUPERVISION: Mutex<Supervision> =
+    Mutex::new(Supervision { running: None, directories: Vec::new(), parent: 0, short_lives: 0, is_owed: false });
 
 struct Supervision {
     running: Option<Running>,
+    /// Where the sockets of any supervisor are or were: one that is killed removes none.
+    directories: Vec<PathBuf>,
+    /// The process that has started them: a child of httpd's has a copy of this record, and it is none of its business.
+    parent: u32,
     short_lives: u32,
     /// One has died and no other was started.
     is_owed: bool,
@@ -43,10 +49,6 @@ struct Running {
     channel: Channel,
     pid: i32,
     started: Instant,
-    /// Where its sockets are.
-    directory: PathBuf,
-    /// The process that started it: a child of httpd's has a copy of this record, and it is none of its business.
-    parent: u32,
 }
 
 /// A configuration, as the supervisor is told it.
@@ -85,14 +87,17 @@ pub(super) fn hand_over(server: Server<'_>, handover: &Handover<'_>) -> Result<V
     for _ in 0..2 {
         let running = match supervision.running.take() {
             Some(running) => running,
-            None => start(server, &handover.begin)?,
+            None => supervision.start(server, &handover.begin)?,
         };
         match tell(&running.channel, handover) {
             Ok(settled) if !settled.is_root_missing => {
                 supervision.running = Some(running);
                 return Ok(settled.problems.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect());
             }
-            Ok(_) => end(running),
+            Ok(_) => {
+                end(running);
+                supervision.remove_empty();
+            }
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => end(running),
             Err(error) => {
                 end(running);
@@ -113,17 +118,36 @@ fn program() -> Result<PathBuf, String> {
     Err(format!("{} is missing: it belongs beside the module (make install puts it there)", program.display()))
 }
 
-fn start(server: Server<'_>, begin: &Begin) -> Result<Running, String> {
-    let program = program()?;
-    let failed = |error: io::Error| format!("cannot start {}: {error}", program.display());
-    let (ours, theirs) = Channel::pair().map_err(failed)?;
-    let pid = companion::start(program.as_os_str(), "supervise", theirs.into(), SUPERVISOR_CHANNEL).map_err(failed)?;
-    companion::watch(server.process_pool(), pid, on_end);
-    // After `watch` each time: pools are cleaned up in the reverse order, and APR crashes when it is asked to forget a
-    // process that its own clean-up has forgotten (apr_proc_other_child_unregister).
-    server.process_pool().at_end(end_all);
-    let directory = PathBuf::from(OsStr::from_bytes(&begin.socket_directory));
-    Ok(Running { channel: ours, pid, started: Instant::now(), directory, parent: std::process::id() })
+impl Supervision {
+    fn start(&mut self, server: Server<'_>, begin: &Begin) -> Result<Running, String> {
+        let program = program()?;
+        let failed = |error: io::Error| format!("cannot start {}: {error}", program.display());
+        let (ours, theirs) = Channel::pair().map_err(failed)?;
+        let pid =
+            companion::start(program.as_os_str(), "supervise", theirs.into(), SUPERVISOR_CHANNEL).map_err(failed)?;
+        companion::watch(server.process_pool(), pid, on_end);
+        // After `watch` each time: pools are cleaned up in the reverse order, and APR crashes when it is asked to
+        // forget a process that its own clean-up has forgotten (apr_proc_other_child_unregister).
+        server.process_pool().at_end(end_all);
+        let directory = PathBuf::from(OsStr::from_bytes(&begin.socket_directory));
+        if !self.directories.contains(&directory) {
+            self.directories.push(directory);
+        }
+        self.parent = std::process::id();
+        Ok(Running { channel: ours, pid, started: Instant::now() })
+    }
+
+    /// Removes directories that supervisors without root's rights have left empty: the next one may be told another.
+    fn remove_empty(&self) {
+        for directory in &self.directories {
+            // One that is not empty belongs to whoever comes next, who takes it over.
+            let _ = fs::remove_dir(directory);
+        }
+    }
+
+    fn is_ours(&self) -> bool {
+        self.parent == std::process::id()
+    }
 }
 
 fn tell(channel: &Channel, handover: &Handover<'_>) -> io::Result<Settled> {
@@ -173,13 +197,6 @@ fn end(running: Running) {
         companion::kill(running.pid);
         companion::wait_for_end(running.pid, END_LIMIT);
     }
-    remove_directory(&running.directory);
-}
-
-/// A supervisor that has given up root's rights cannot remove the directory that it made with them.
-fn remove_directory(directory: &Path) {
-    // One that is not empty belongs to whoever comes next, which sweeps it.
-    let _ = std::fs::remove_dir(directory);
 }
 
 /// The supervisor has ended: unless httpd ends, another takes its place. Called by httpd's main loop.
@@ -191,7 +208,6 @@ fn on_end(pid: i32, how: &str) {
     };
     if is_stopping() {
         // The signal that ends httpd reached its whole process group (mpm_prefork): nobody is left to be ended.
-        remove_directory(&running.directory);
         return;
     }
     let is_short = running.started.elapsed() < SHORT_LIFE;
@@ -217,16 +233,30 @@ pub(super) fn retry(server: Server<'_>) {
 /// A child of httpd's: the channel is the parent's alone, so that the supervisor sees when that is gone.
 pub(super) fn forget_in_child() {
     let mut supervision = lock();
-    let is_parents = supervision.running.as_ref().is_some_and(|running| running.parent != std::process::id());
-    if is_parents {
+    if !supervision.is_ours() {
         supervision.running = None;
+        supervision.directories.clear();
     }
 }
 
-/// httpd ends: so do the supervisor and its workers. Does nothing in a child.
+/// httpd ends: so do the supervisor and its workers, and nothing of them is left. Does nothing in a child.
 fn end_all() {
-    let running = lock().running.take();
-    if let Some(running) = running.filter(|running| running.parent == std::process::id()) {
+    let (running, directories) = {
+        let mut supervision = lock();
+        if !supervision.is_ours() {
+            return;
+        }
+        (supervision.running.take(), std::mem::take(&mut supervision.directories))
+    };
+    if let Some(running) = running {
         end(running);
     }
+    directories.iter().for_each(|directory| remove(directory));
+}
+
+/// Removes what a supervisor leaves that was killed, or that has given up root's rights and cannot remove the directory
+/// that it made with them.
+fn remove(directory: &Path) {
+    // One that is there no more was removed by its supervisor; what cannot be removed is swept at the next start.
+    let _ = remove_sockets(directory).and_then(|()| fs::remove_dir(directory));
 }
