@@ -50,10 +50,20 @@ impl Httpd {
             threads_per_process: threads,
             is_multithread: query(c::AP_MPMQ_IS_THREADED) != 0 && threads != 1,
             is_multiprocess: query(c::AP_MPMQ_IS_FORKED) != 0 && processes != 1,
-            // SAFETY: ap_exists_config_define only compares names (http_core.h).
-            is_single_process: unsafe { c::ap_exists_config_define(c"ONE_PROCESS".as_ptr()) != 0 },
+            is_single_process: is_defined(c"ONE_PROCESS"),
         }
     }
+}
+
+/// Whether httpd's parent serves requests itself, and becomes the user of its children for that: `-X`, which defines
+/// `DEBUG`, and `-DONE_PROCESS` (the MPMs' pre_config hooks).
+pub(crate) fn is_without_children() -> bool {
+    is_defined(c"DEBUG") || is_defined(c"ONE_PROCESS")
+}
+
+fn is_defined(name: &CStr) -> bool {
+    // SAFETY: ap_exists_config_define only compares names (http_core.h).
+    unsafe { c::ap_exists_config_define(name.as_ptr()) != 0 }
 }
 
 fn text(function: unsafe extern "C" fn() -> *const std::ffi::c_char) -> String {

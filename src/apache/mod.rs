@@ -31,7 +31,8 @@ pub(crate) use body::Body;
 pub(crate) use hook::Answer;
 pub(crate) use host::{Host, PythonFiles, host_file};
 pub(crate) use httpd::{
-    Httpd, announce, banner, children_ids, is_dumping_core, is_preliminary_pass, is_stopping, runtime_path,
+    Httpd, announce, banner, children_ids, is_dumping_core, is_preliminary_pass, is_stopping, is_without_children,
+    runtime_path,
 };
 pub(crate) use log::{Log, log_line, record_pieces};
 pub(crate) use output::Output;

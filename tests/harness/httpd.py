@@ -120,8 +120,7 @@ class Httpd:
 
     def start(self, single_process=False):
         """Starts httpd and waits until it answers; `single_process` is `httpd -X`."""
-        # The one process of `-X` becomes the children's user, so that nobody is root at its end.
-        self.was_killed = single_process
+        self.was_killed = False
         with open(self.root / "stdout", "wb") as stdout:
             self._process = subprocess.Popen(
                 [*self._command(), "-X" if single_process else "-DFOREGROUND"],

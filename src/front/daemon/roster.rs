@@ -16,7 +16,9 @@ use super::identities::{self, Identity};
 use super::overseer::{self, GroupHandover, Handover};
 use super::owner::ScriptOwner;
 use super::prepared::{Common, prepare, why_no_interpreter};
-use crate::apache::{Httpd, Server, SystemAccounts, children_ids, host_file, library_directory, log_line};
+use crate::apache::{
+    Httpd, Server, SystemAccounts, children_ids, host_file, is_without_children, library_directory, log_line,
+};
 use crate::codes;
 use crate::config::{Accounts, Daemon, Defined, NoDaemon, PythonSettings, daemons, find_daemon};
 
@@ -123,7 +125,10 @@ impl Told {
                 }
             }
         }
-        told.begin.is_root_needless = told.groups.iter().all(|ready| is_root_needless(&told.begin, &ready.group));
+        let is_root_needless = told.groups.iter().all(|ready| is_root_needless(&told.begin, &ready.group));
+        // With -X httpd's parent is the child as well and gives root's rights up: only the supervisor could remove then
+        // what was made with them.
+        told.begin.is_root_needless = is_root_needless && !is_without_children();
         told
     }
 
