@@ -263,6 +263,16 @@ def test_httpd_x_serves_requests_in_a_single_process(new_site):
     assert not children_of(site.pid())
 
 
+@embedded_only("a worker has no terminal")
+def test_under_httpd_x_standard_output_stays_the_terminal(new_site):
+    site = new_site()
+    app = site.script("def application(e, s):\n    print('to the terminal', flush=True)\n    s('200 OK', [])\n    return []\n")
+    site.start(single_process=True)
+    assert app.get().status == 200
+    assert "to the terminal" in (site.root / "stdout").read_text()
+    assert not site.log.matching("to the terminal")
+
+
 @embedded_only("a group's flags do not depend on the MPM: test_daemon_identity.py")
 @line("LIF-21", "PY-31", "PY-32")
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ impl Httpd {
             threads_per_process: threads,
             is_multithread: query(c::AP_MPMQ_IS_THREADED) != 0 && threads != 1,
             is_multiprocess: query(c::AP_MPMQ_IS_FORKED) != 0 && processes != 1,
-            is_single_process: is_defined(c"ONE_PROCESS"),
+            is_single_process: is_without_children(),
         }
     }
 }

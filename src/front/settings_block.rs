@@ -48,7 +48,8 @@ pub(super) fn settings_block(
     writer.set(b"mpm_threads_per_process", httpd.threads_per_process.to_string().as_bytes());
     writer.set(b"is_multithread", flag(process.is_multithread));
     writer.set(b"is_multiprocess", flag(process.is_multiprocess));
-    writer.set(b"single_process", flag(httpd.is_single_process));
+    // A worker has no terminal.
+    writer.set(b"single_process", flag(httpd.is_single_process && process.door == "embedded"));
     writer.set(b"restrict_stdin", flag(python.restrict_stdin));
     writer.set(b"restrict_stdout", flag(python.restrict_stdout));
     writer.set(b"restrict_signal", flag(python.restrict_signal));
