@@ -418,6 +418,17 @@ def test_a_request_that_waited_too_long_is_answered_504(start, script):
     assert worker.scoreboard.seat()["begun"] == 1
 
 
+def test_a_request_that_is_answered_without_the_application_counts_on_its_connection(start, script):
+    """The child takes a request for begun if the count is no lower than its own number."""
+    worker, app = start(queue_timeout=5).ready(), script(HELLO)
+    connection = worker.connect()
+    late = worker.head(app, request_start_us=int((time.time() - 6) * 1e6))
+    assert connection.request(late).outcome == 504
+    assert connection.request(worker.head(app)).body == b"hello"
+    cell = connection.welcome[3]
+    assert worker.scoreboard.cell(cell)[1] == 2
+
+
 def test_a_request_whose_client_has_gone_is_not_begun(start, script):
     worker, app = start(threads=1).ready(), script(HELLO)
     for last_words in (lambda c: c.send(wire.cut(wire.CLIENT_GONE)), lambda c: c.shut()):

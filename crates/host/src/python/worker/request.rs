@@ -59,7 +59,7 @@ pub(super) fn serve(
         },
         Some(Err(text)) => {
             request_log.log(Level::Error, text.as_bytes());
-            return end_unbegun(stream, outbox, &Frame::Done(Outcome::Status(500)));
+            return answer_unbegun(worker, *cell, stream, outbox, 500);
         }
     };
     match judge(worker, &intake, &head, daemon_start_us) {
@@ -71,7 +71,7 @@ pub(super) fn serve(
         }
         Verdict::Answer(status, text) => {
             request_log.log(Level::Error, text.as_bytes());
-            return end_unbegun(stream, outbox, &Frame::Done(Outcome::Status(status)));
+            return answer_unbegun(worker, *cell, stream, outbox, status);
         }
     }
     let ignores_activity = head.facts().has(flags::IGNORE_ACTIVITY);
@@ -216,6 +216,13 @@ fn is_outdated(worker: &Worker, head: &RequestHead<'_>) -> bool {
     log(Level::Info, &format!("Script '{}' has changed; asking for new processes.", String::from_utf8_lossy(path)));
     worker.channel.say(&FromWorker::Reload(Reload { script: path.into() }));
     true
+}
+
+/// Has httpd answer a request that is not begun; whether that went. It counts on its connection all the same: the child
+/// numbers its requests, and would take the next one for not begun.
+fn answer_unbegun(worker: &Worker, cell: u32, stream: &Stream, outbox: &Outbox, status: u16) -> bool {
+    worker.seat.count(cell);
+    end_unbegun(stream, outbox, &Frame::Done(Outcome::Status(status)))
 }
 
 /// Sends the only frame of a request that is not begun; whether it went.

@@ -59,9 +59,16 @@ impl OwnSeat {
         }
     }
 
-    pub(super) fn begin(&self, cell: u32) {
+    /// Counts a request on its connection.
+    pub(super) fn count(&self, cell: u32) {
         if let Some(seat) = self.seat() {
             seat.count_begun(cell);
+        }
+    }
+
+    pub(super) fn begin(&self, cell: u32) {
+        self.count(cell);
+        if let Some(seat) = self.seat() {
             seat.active.fetch_add(1, Ordering::Relaxed);
             seat.begun.fetch_add(1, Ordering::Relaxed);
             seat.active_us.store(epoch_us(), Ordering::Relaxed);
