@@ -138,6 +138,21 @@ def test_a_supervisor_that_dies_is_replaced_and_the_group_serves_again(new_daemo
 
 
 @ours
+def test_after_the_supervisor_was_killed_every_application_group_is_served_again(new_daemon):
+    """Children of httpd know the places of the dead one's workers, and its successor knows no names."""
+    site = new_daemon().start()
+    apps = [site.script(HELLO, mount) for mount in ("main", "sub")]
+    assert [app.get().body for app in apps] == [b"hello"] * 2
+    site.log.allow(r"WSGI03\d\d")
+    for _ in range(3):
+        old = site.supervisor()
+        os.kill(old, signal.SIGKILL)
+        wait_until(lambda: site.supervisor() not in (None, old), "another supervisor", timeout=20)  # noqa: B023
+        for app in reversed(apps):
+            assert app.get().body == b"hello"
+
+
+@ours
 def test_a_request_that_runs_when_the_supervisor_is_killed_is_finished(new_daemon):
     site = new_daemon().start()
     gated = Gated(site)

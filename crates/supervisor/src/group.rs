@@ -206,9 +206,13 @@ impl GroupState {
         let is_taken = |number| self.pools.iter().any(|pool| pool.has_seat(number));
         let seats = 0..self.terms.board.map().seats();
         let free: Vec<_> = seats.clone().map(|number| !is_taken(number)).collect();
-        let quiet: Vec<_> = seats.map(|number| free[number as usize] && !self.terms.board.is_haunted(number)).collect();
+        let board = &self.terms.board;
+        let quiet: Vec<_> = seats.clone().map(|number| free[number as usize] && !board.is_haunted(number)).collect();
+        // Children that know a predecessor's pools would make their requests there the first of another's.
+        let fresh: Vec<_> = seats.map(|number| free[number as usize] && !board.was_used(number)).collect();
         // What the scoreboard says of strangers is a hint: it cannot keep a group from starting.
-        find_run(&quiet, double, double)
+        find_run(&fresh, double, double)
+            .or_else(|| find_run(&quiet, double, double))
             .or_else(|| find_run(&free, double, double))
             .or_else(|| find_run(&free, double, processes.saturating_add(1)))
     }

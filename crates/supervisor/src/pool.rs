@@ -68,13 +68,17 @@ impl Pool {
             generation = generation.max(seat.generation(&terms.board));
             seats.push(seat);
         }
+        generation = generation.wrapping_add(1).max(1);
+        for seat in &seats {
+            seat.mark(&terms.board, generation);
+        }
         Ok(Pool {
             title,
             fate: Fate::Stays,
             terms,
             first,
             seats,
-            generation: generation.wrapping_add(1).max(1),
+            generation,
             hold: Backoff::default(),
             hold_until: None,
             has_settled: false,

@@ -48,6 +48,11 @@ impl Board {
         is_taken && pid > 0 && identity::is_alive(pid)
     }
 
+    /// Whether the seat has ever been part of a pool, a predecessor's or one of ours.
+    pub(crate) fn was_used(&self, number: u32) -> bool {
+        self.map.seat(number).is_none_or(|seat| seat.generation.load(Relaxed) != 0)
+    }
+
     /// Clears what dead workers of a predecessor left.
     pub(crate) fn exorcise(&self) {
         for number in 0..self.map.seats() {
@@ -217,6 +222,13 @@ impl Seat {
     pub(crate) fn vacate(&self, board: &Board, state: SeatState) {
         if let Some(seat) = board.map.seat(self.number) {
             vacate(seat, state);
+        }
+    }
+
+    /// Writes down the generation that the seat's first process will have.
+    pub(crate) fn mark(&self, board: &Board, generation: u32) {
+        if let Some(seat) = board.map.seat(self.number) {
+            seat.generation.store(generation, Relaxed);
         }
     }
 

@@ -84,7 +84,7 @@ fn removed_group_drains_and_its_sockets_go() {
     until("gone", || !is_running(old));
     until("sockets gone", || fs::read_dir(httpd.directory()).is_ok_and(|files| files.count() == 0));
     httpd.settle(&[httpd.group("")]);
-    httpd.until_serving(0);
+    httpd.until_serving(2);
 }
 
 #[test]

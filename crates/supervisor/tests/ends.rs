@@ -70,10 +70,10 @@ fn killed_supervisor_is_followed_by_one_that_leaves_draining_workers_their_seats
     httpd.signal(Signal::SIGKILL);
     httpd.start_again();
     httpd.settle(&[group]);
-    httpd.until_serving(1);
+    httpd.until_serving(2);
     assert_eq!((httpd.state(0), httpd.pid(0)), (SeatState::Draining, first));
     assert!(kept.say("look").contains(&format!("\"pid\": {first}")));
-    assert!(httpd.say(1, "look").contains("\"incarnation\": \"1\""));
+    assert!(httpd.say(2, "look").contains("\"incarnation\": \"1\""));
     drop(kept);
     until("the old one gone", || !is_running(first));
 }

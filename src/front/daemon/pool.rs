@@ -29,6 +29,10 @@ pub(super) struct Search<'a> {
     pub(super) rule: Rule,
 }
 
+/// Nothing to be had so many times in a row, and the desk is asked again: the supervisor may have been started again, or
+/// may have given the application group other seats.
+const DOUBTS: u32 = 3;
+
 /// A connection to the process of a seat.
 pub(super) struct Found {
     pub(super) seat: u32,
@@ -45,11 +49,18 @@ impl Search<'_> {
     /// `ClientLeft`, and those of the way to a worker.
     pub(super) fn next(&mut self, client: &dyn Client) -> Result<Found, Failure> {
         let turn = self.presence.next_turn();
+        let mut waits = 0;
         loop {
             let pool = self.pool(client)?;
             match choose(self.presence.views(&pool), pool.count, self.group.terms.threads, &self.rule, turn) {
                 Choice::Failed => return Err(Failure::NotStarted),
-                Choice::Wait => self.pause(client, Cause::Seat, || Failure::NoneServing)?,
+                Choice::Wait => {
+                    self.pause(client, Cause::Seat, || Failure::NoneServing)?;
+                    waits += 1;
+                    if waits % DOUBTS == 0 {
+                        self.presence.forget(self.application_group);
+                    }
+                }
                 Choice::Seat(seat) => {
                     if let Some(connection) = self.presence.take_idle(seat) {
                         return Ok(Found { seat, connection, is_used: true });

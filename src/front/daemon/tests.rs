@@ -717,6 +717,23 @@ fn the_desk_is_asked_once_for_each_application_group() {
 }
 
 #[test]
+fn the_desk_is_asked_again_where_a_pool_has_no_processes_any_more() {
+    let site = Site::new(|_| {});
+    assert!(site.group.presence().learn(b"", &Pool { first: 0, count: 2 }));
+    let desk = answer_question(&site, FromDesk::Pool(Pool { first: 2, count: 2 }));
+    let worker = site.seat(3, SeatState::Serving, 1);
+    thread::scope(|scope| {
+        scope.spawn(desk);
+        scope.spawn(|| {
+            let mut peer = worker.accept();
+            peer.takes_request();
+            peer.answer(b"ok");
+        });
+        completes(site.get(&mut client().0));
+    });
+}
+
+#[test]
 fn a_group_without_a_pool_says_why() {
     let site = Site::new(|_| {});
     let desk = answer_question(&site, FromDesk::NoPool(NoPool { reason: Text::from("too many") }));
