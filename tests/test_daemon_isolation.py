@@ -319,3 +319,64 @@ def test_a_killed_victim_comes_back_while_the_hostile_group_goes_on(two):
     os.kill(before, 9)
     wait_until(lambda: site.process() != before, "another worker")
     assert hostile.value("1") == 1
+
+
+FORGE = """
+import os, socket, stat, struct
+
+def frame(kind, payload):
+    return struct.pack("<IHH", 8 + len(payload), 1, kind) + payload
+
+def forge(status, headers, pieces):
+    # Into the application's own connection, behind the back of the server's code (docs/wire.md).
+    head = struct.pack("<HHHH", status, len(headers), 0, 0) + bytes(1)
+    for name, value in headers:
+        head += struct.pack("<HHI", 0, len(name), len(value)) + name + bytes(1) + value + bytes(1)
+    data = frame(1, head)
+    for number, piece in enumerate(pieces, 1):
+        data += frame(5, bytes([2 if number == len(pieces) else 1]) + piece)
+    data += frame(10, bytes(4))
+    for number in range(3, 200):
+        try:
+            if not stat.S_ISSOCK(os.fstat(number).st_mode):
+                continue
+            with socket.socket(fileno=os.dup(number)) as own:
+                if own.type == socket.SOCK_STREAM and not own.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    own.send(data)
+        except OSError:
+            pass
+    os._exit(0)
+"""
+
+FORGED = rb"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
+
+
+@ours
+@as_root
+@pytest.mark.parametrize(
+    "response",
+    [
+        f"200, [(b'Content-Length', b'5')], [b'hello', b'{FORGED.decode()}']",
+        "200, [(b'Content-Length', b'500')], [b'hello', b'']",
+        f"200, [(b'Transfer-Encoding', b'chunked')], [b'0\\r\\n\\r\\n{FORGED.decode()}', b'']",
+        "100, [], [b'']",
+        "101, [(b'Upgrade', b'x')], [b'hello']",
+    ],
+    ids=["longer", "shorter", "chunked", "100", "101"],
+)
+def test_a_hostile_group_cannot_put_a_response_of_its_own_before_anothers(two, response):
+    """Clients, above all proxies, ask several groups over one connection."""
+    site, hostile, victim = two
+    site.log.allow(rf"{DIED}|{BROKEN}|WSGI0119|WSGI0372")
+    with site.connect() as connection:
+        connection.send_request("POST", hostile.app.url, body=(FORGE + f"forge({response})").encode())
+        try:
+            first = connection.response("POST")
+        except (http1.Incomplete, ConnectionError):
+            return  # Broken off: there is no second response for anybody to take for another.
+        try:
+            second = connection.get(victim.url)
+        except (http1.Incomplete, ConnectionError):
+            return
+    assert first.status in (200, 500, 502)
+    assert second.body == b"hello"

@@ -7,19 +7,20 @@ use wire::ResponseHead;
 use crate::apache::Request;
 
 /// Sets status and headers of the response. The head is copied once, into the request's pool; httpd's
-/// tables then point into the copy.
+/// tables then point into the copy. Gives the `Content-Length` that it states.
 ///
 /// # Errors
 /// `Failed` if the head is malformed.
-pub(super) fn set_head(request: Request<'_>, head: &[u8]) -> Result<(), WriteError> {
+pub(super) fn set_head(request: Request<'_>, head: &[u8]) -> Result<Option<u64>, WriteError> {
     let malformed = |err: wire::Error| WriteError::Failed(format!("malformed response head: {err}"));
     let head = ResponseHead::parse(request.pool().copy_bytes(head)).map_err(malformed)?;
     set_status(request, &head);
+    let mut length = None;
     for header in head.headers() {
         let (name, value) = header.map_err(malformed)?;
-        set_header(request, name, value);
+        length = set_header(request, name, value).or(length);
     }
-    Ok(())
+    Ok(length)
 }
 
 /// Headers of an application's error response that stay when httpd's document takes the place of its body:
@@ -54,7 +55,8 @@ fn set_status(request: Request<'_>, head: &ResponseHead<'_>) {
     request.set_status(head.code(), line);
 }
 
-fn set_header<'r>(request: Request<'r>, name: &'r std::ffi::CStr, value: &'r std::ffi::CStr) {
+/// Gives the length, if the header states one.
+fn set_header<'r>(request: Request<'r>, name: &'r std::ffi::CStr, value: &'r std::ffi::CStr) -> Option<u64> {
     let bytes = name.to_bytes();
     let is = |wanted: &[u8]| bytes.eq_ignore_ascii_case(wanted);
     match bytes.len() {
@@ -62,12 +64,15 @@ fn set_header<'r>(request: Request<'r>, name: &'r std::ffi::CStr, value: &'r std
         12 if is(b"Content-Type") => request.set_content_type(value),
         // The last of several counts, and filters that change the length look at the field.
         14 if is(b"Content-Length") => {
-            if let Ok(length) = parse_content_length(value.to_bytes()) {
-                request.set_content_length(length);
-            }
+            let length = parse_content_length(value.to_bytes()).ok()?;
+            request.set_content_length(length);
+            return Some(length);
         }
+        // How a response is sent is for httpd alone: clients would take its body for the beginning of another one.
+        17 if is(b"Transfer-Encoding") => {}
         // Must reach the client even if an error document takes the place of the body.
         16 if is(b"WWW-Authenticate") => request.error_headers().add_kept(name, value),
         _ => request.response_headers().add_kept(name, value),
     }
+    None
 }

@@ -9,7 +9,8 @@ use wire::ResponseHead;
 
 use super::client::{Client, HeadError};
 use super::group::Terms;
-use crate::apache::{Answer, Request};
+use crate::apache::{Answer, Request, log_line};
+use crate::codes;
 use crate::front::delivery::Delivery;
 use crate::front::journal::Journal;
 use crate::front::respond;
@@ -41,6 +42,8 @@ pub(super) struct HttpdClient<'r> {
     socket_timeout_before: Option<Duration>,
     /// Something went wrong that was not the client's leaving.
     has_failed: bool,
+    /// Bytes that the response's `Content-Length` leaves to be sent.
+    missing: Option<u64>,
 }
 
 impl<'r> HttpdClient<'r> {
@@ -53,6 +56,7 @@ impl<'r> HttpdClient<'r> {
             socket_timeout: terms.response_socket_timeout,
             socket_timeout_before: None,
             has_failed: false,
+            missing: None,
         }
     }
 
@@ -67,6 +71,8 @@ impl<'r> HttpdClient<'r> {
                 Answer::Ok
             }
             (Fate::Redirected(_), _) => self.delivery.fail(500),
+            // The worker may not have heard of it before it was done.
+            (Fate::Sent, _) if self.has_failed => self.delivery.conclude(Outcome::Incomplete),
             (Fate::Sent, outcome) => self.delivery.conclude(outcome),
         }
     }
@@ -99,6 +105,26 @@ impl<'r> HttpdClient<'r> {
             }
         }
         Ok(())
+    }
+}
+
+impl HttpdClient<'_> {
+    /// A worker's host keeps to the `Content-Length`; what an application has written into the connection behind its
+    /// back need not. The client would take the rest for another response, or another response for the rest.
+    fn check_rest(&mut self, piece: &[u8], flow: Flow) -> Result<(), WriteError> {
+        let Some(missing) = self.missing else { return Ok(()) };
+        match missing.checked_sub(piece.len() as u64) {
+            Some(rest) if flow != Flow::End || rest == 0 => {
+                self.missing = Some(rest);
+                Ok(())
+            }
+            _ => {
+                let request = self.delivery.request;
+                log_line!(request, Error, codes::MALFORMED; "daemon process: the response is not as long as its Content-Length says; breaking it off");
+                self.has_failed = true;
+                Err(WriteError::Failed("the response is not as long as its Content-Length says".to_owned()))
+            }
+        }
     }
 }
 
@@ -147,6 +173,9 @@ impl Client for HttpdClient<'_> {
         self.delivery.check_open().map_err(HeadError::Closed)?;
         let head = ResponseHead::parse(block).map_err(malformed)?;
         self.check_lengths(block, &head)?;
+        if !(200..=999).contains(&head.code()) {
+            return Err(HeadError::Malformed(format!("{} is no status of a response", head.code())));
+        }
         let request = self.delivery.request;
         let result = if self.has_error_override && (400..=599).contains(&head.code()) {
             self.fate = Fate::Replaced(head.code());
@@ -155,7 +184,9 @@ impl Client for HttpdClient<'_> {
             self.fate = Fate::Redirected(path.to_bytes().to_vec());
             Ok(())
         } else {
-            respond::set_head(request, block)
+            // These have no body whatever they state.
+            let is_bodiless = request.is_head() || matches!(head.code(), 204 | 304);
+            respond::set_head(request, block).map(|length| self.missing = length.filter(|_| !is_bodiless))
         };
         result.map_err(|err| HeadError::Malformed(err.to_string()))
     }
@@ -165,6 +196,7 @@ impl Client for HttpdClient<'_> {
         if !matches!(self.fate, Fate::Sent) {
             return Ok(());
         }
+        self.check_rest(piece, flow)?;
         if !self.socket_timeout.is_zero() && !self.delivery.output.is_started() {
             self.socket_timeout_before = self.delivery.request.exchange_socket_timeout(self.socket_timeout);
         }
