@@ -1,9 +1,12 @@
 //! An error log, in httpd's default format; one write for each line.
 
+use std::cell::Cell;
 use std::fmt::{Arguments, Write as _};
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt;
+use std::time::{Duration, Instant};
 
 use gateway::Level;
 
@@ -15,7 +18,17 @@ pub(crate) struct Log {
     /// Standard error, which is httpd's main error log, if there is none.
     file: Option<File>,
     level: Level,
+    /// A program reads it, which may have stopped to.
+    is_pipe: bool,
+    /// It took nothing then.
+    stuck_at: Cell<Option<Instant>>,
 }
+
+/// What a pipe that is writable takes for certain without waiting, bytes: a page (pipe(7), poll(2)).
+const SURE: usize = 4096;
+
+/// How long nothing is waited for after a pipe took nothing.
+const SULK: Duration = Duration::from_secs(1);
 
 const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -23,7 +36,9 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 impl Log {
     /// A log that takes lines up to `level`.
     pub(crate) fn new(file: Option<OwnedFd>, level: Level) -> Log {
-        Log { file: file.map(File::from), level }
+        let file = file.map(File::from);
+        let kind = file.as_ref().and_then(|file| file.metadata().ok()).map(|metadata| metadata.file_type());
+        Log { file, level, is_pipe: kind.is_some_and(|kind| kind.is_fifo()), stuck_at: Cell::new(None) }
     }
 
     /// Something went wrong: with its code.
@@ -57,12 +72,26 @@ impl Log {
             return;
         }
         let line = format_line(level, clock::now(), pid, message);
-        // A log program that does not read must not stop the loop, and a full disk is no reason to stop serving, and there is nowhere else to say it.
+        // A full disk is no reason to stop serving, and there is nowhere else to say it.
         let _ = match &self.file {
-            Some(file) if !sockets::is_writable_soon(file) => return,
+            Some(file) if self.is_pipe => return self.feed(file, line.as_bytes()),
             Some(file) => (&mut &*file).write_all(line.as_bytes()),
             None => std::io::stderr().write_all(line.as_bytes()),
         };
+    }
+
+    /// Writes to a program as far as it takes the line: one that does not read must not stop the loop.
+    fn feed(&self, file: &File, line: &[u8]) {
+        let is_stuck = self.stuck_at.get().is_some_and(|at| at.elapsed() < SULK);
+        for part in line.chunks(SURE) {
+            if !sockets::is_writable(file, if is_stuck { 0 } else { 100 }) {
+                return self.stuck_at.set(Some(Instant::now()));
+            }
+            if (&mut &*file).write_all(part).is_err() {
+                return;
+            }
+        }
+        self.stuck_at.set(None);
     }
 }
 
@@ -122,8 +151,6 @@ fn name(level: Level) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -132,6 +159,21 @@ mod tests {
         let line = format_line(Level::Warning, moment, 7, format_args!("a\nb"));
         assert!(line.starts_with("[Wed Nov 25 "), "{line}");
         assert!(line.ends_with(".123456 2026] [wsgi:warn] [pid 7:tid 7] a\\nb\n"), "{line}");
+    }
+
+    #[test]
+    fn program_that_does_not_read_holds_nobody_up() {
+        let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let log = Log::new(Some(writer), Level::Info);
+            for _ in 0..500 {
+                log.line(Level::Error, 7, &[b'x'; 8000]);
+            }
+            let _ = tell.send(());
+        });
+        told.recv_timeout(Duration::from_secs(20)).expect("no wait without an end");
+        drop(reader);
     }
 
     #[test]

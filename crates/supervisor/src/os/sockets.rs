@@ -235,11 +235,11 @@ pub(crate) fn inherited(raw: i32) -> io::Result<OwnedFd> {
     Ok(std::mem::ManuallyDrop::into_inner(descriptor))
 }
 
-/// Whether a descriptor takes bytes, now or within a tenth of a second. Files always do.
-pub(crate) fn is_writable_soon(descriptor: impl AsFd) -> bool {
+/// Whether a descriptor takes bytes, now or within so many milliseconds.
+pub(crate) fn is_writable(descriptor: impl AsFd, within: u8) -> bool {
     let mut polled = [PollFd::new(descriptor.as_fd(), PollFlags::POLLOUT)];
     // What cannot be asked is tried.
-    !matches!(poll(&mut polled, PollTimeout::from(100u8)), Ok(0))
+    !matches!(poll(&mut polled, PollTimeout::from(within)), Ok(0))
 }
 
 /// Bytes as a path.
