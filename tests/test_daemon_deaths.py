@@ -153,6 +153,22 @@ def test_after_the_supervisor_was_killed_every_application_group_is_served_again
 
 
 @ours
+def test_a_supervisor_that_hangs_at_a_reload_is_replaced(new_daemon):
+    site = new_daemon("threads=4").start()
+    app = site.script(HELLO)
+    assert app.get().body == b"hello"
+    site.log.allow(r"WSGI0")
+    old = site.supervisor()
+    os.kill(old, signal.SIGSTOP)
+    site.door = daemon("threads=3")
+    site.configure("")
+    os.kill(site.pid(), signal.SIGUSR1)
+    # httpd gives it ten seconds to answer and as many to end.
+    wait_until(lambda: site.supervisor() not in (None, old), "another supervisor", timeout=40)
+    wait_until(lambda: app.get().status == 200, "an answer", timeout=30)
+
+
+@ours
 def test_a_request_that_runs_when_the_supervisor_is_killed_is_finished(new_daemon):
     site = new_daemon().start()
     gated = Gated(site)

@@ -83,7 +83,8 @@ pub(super) fn hand_over(server: Server<'_>, handover: &Handover<'_>) -> Result<V
     if supervision.running.is_none() && handover.groups.is_empty() {
         return Ok(Vec::new());
     }
-    // One that has died meanwhile, or has given up the rights that are needed now, is replaced once.
+    // One that has died meanwhile, hangs, or has given up the rights that are needed now, is replaced once.
+    let mut problem = None;
     for _ in 0..2 {
         let running = match supervision.running.take() {
             Some(running) => running,
@@ -98,14 +99,16 @@ pub(super) fn hand_over(server: Server<'_>, handover: &Handover<'_>) -> Result<V
                 end(running);
                 supervision.remove_empty();
             }
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => end(running),
             Err(error) => {
                 end(running);
-                return Err(format!("the supervisor does not take its configuration: {error}"));
+                problem = Some(error).filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
             }
         }
     }
-    Err("the supervisor ends as soon as it is told its configuration; its own words are in this log".to_owned())
+    Err(match problem {
+        Some(error) => format!("the supervisor does not take its configuration: {error}"),
+        None => "the supervisor ends as soon as it is told its configuration; its own words are in this log".to_owned(),
+    })
 }
 
 /// The program, beside the module.
