@@ -153,6 +153,22 @@ def test_after_the_supervisor_was_killed_every_application_group_is_served_again
 
 
 @ours
+@pytest.mark.parametrize("times", [1, 3], ids=["once", "until httpd waits with the next"])
+def test_httpd_that_is_stopped_without_a_supervisor_leaves_nothing(new_daemon, times):
+    site = new_daemon().start()
+    assert site.script(HELLO).get().body == b"hello"
+    site.log.allow(r"WSGI0390")
+    for left in reversed(range(times)):
+        old = site.supervisor()
+        os.kill(old, signal.SIGKILL)
+        if left:
+            wait_until(lambda: site.supervisor() not in (None, old), "another supervisor", timeout=20)  # noqa: B023
+        elif times > 1:
+            wait_until(lambda: site.log.matching("trying again in some seconds"), "httpd to give up for now")
+    site.stop()
+
+
+@ours
 def test_a_supervisor_that_hangs_at_a_reload_is_replaced(new_daemon):
     site = new_daemon("threads=4").start()
     app = site.script(HELLO)
