@@ -342,3 +342,12 @@ def test_a_reload_defines_the_same_groups_anew(new_site):
 def test_configtest_names_an_interpreter_that_is_not_there(bench, option):
     result = bench.configtest(f"WSGIDaemonProcess one {option}=/nonexistent/python\n")
     assert "WSGI0391" in result.stderr and "/nonexistent/python" in result.stderr
+
+
+@ours
+@pytest.mark.parametrize("option", ["home", "chroot"])
+@pytest.mark.parametrize("path", ["/nonexistent/place", "/etc/passwd"])
+def test_a_directory_that_is_not_there_is_named_at_configtest(bench, option, path):
+    result = bench.configtest(f"WSGIDaemonProcess one {option}={path}\n")
+    assert result.returncode == 0
+    assert "WSGI0391" in result.stderr and f"{option}={path}" in result.stderr

@@ -56,7 +56,7 @@ pub(crate) fn test_config(server: Server<'_>) {
     remarks::log_lines(server);
     remarks::log_python_path(server, &PythonSettings::of(server.settings()));
     remarks::log_imports(server, all_imports(server));
-    daemon::log_missing_interpreters(server);
+    daemon::log_what_is_missing(server);
 }
 
 /// A child has started: prepare Python's start, and run the import scripts, if there are any.

@@ -32,7 +32,7 @@ mod watch;
 
 pub(super) use door::serve;
 pub(crate) use group::Group;
-pub(crate) use roster::{NoGroup, Roster, log_missing_interpreters};
+pub(crate) use roster::{NoGroup, Roster, log_what_is_missing};
 
 use crate::apache::Server;
 

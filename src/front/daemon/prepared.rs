@@ -97,9 +97,21 @@ fn settings_of(main: &PythonSettings, daemon: &Daemon) -> PythonSettings {
     }
 }
 
-/// Why a group's interpreter cannot be found, as far as that can be seen without running it.
-pub(super) fn why_no_interpreter(main: &PythonSettings, daemon: &Daemon) -> Option<String> {
-    interpreter(&settings_of(main, daemon), daemon).err()
+/// What a group lacks, as far as that can be seen without starting anything: a directory, or its interpreter.
+pub(super) fn what_is_missing(main: &PythonSettings, daemon: &Daemon) -> Option<String> {
+    // In a chroot the paths are others, and only the worker sees them.
+    let home = daemon.home.as_deref().filter(|_| daemon.chroot.is_none());
+    let directories = [("chroot", daemon.chroot.as_deref()), ("home", home)];
+    let missing = directories.into_iter().find_map(|(option, path)| {
+        let path = Path::new(OsStr::from_bytes(path?));
+        let is_missing = match std::fs::metadata(path) {
+            Ok(found) => !found.is_dir(),
+            // Who runs the test need not be able to look everywhere.
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        };
+        is_missing.then(|| format!("{option}={} is not there, or is no directory", path.display()))
+    });
+    missing.or_else(|| interpreter(&settings_of(main, daemon), daemon).err())
 }
 
 fn interpreter(python: &PythonSettings, daemon: &Daemon) -> Result<Vec<u8>, String> {

@@ -15,7 +15,7 @@ use super::group::{Group, Terms};
 use super::identities::{self, Identity};
 use super::overseer::{self, GroupHandover, Handover};
 use super::owner::ScriptOwner;
-use super::prepared::{Common, prepare, why_no_interpreter};
+use super::prepared::{Common, prepare, what_is_missing};
 use crate::apache::{
     Httpd, Server, SystemAccounts, children_ids, host_file, is_without_children, library_directory, log_line,
 };
@@ -94,11 +94,11 @@ impl Roster {
     }
 }
 
-/// Logs which groups of a configuration have no interpreter: for `httpd -t`, which starts none.
-pub(crate) fn log_missing_interpreters(server: Server<'_>) {
+/// Logs which groups of a configuration cannot run, as far as that can be seen: for `httpd -t`, which starts none.
+pub(crate) fn log_what_is_missing(server: Server<'_>) {
     let python = PythonSettings::of(server.settings());
     for defined in daemons(server.all().map(Server::site)) {
-        if let Some(reason) = why_no_interpreter(&python, &defined.daemon) {
+        if let Some(reason) = what_is_missing(&python, &defined.daemon) {
             log_unusable(server, &defined.daemon, &reason);
         }
     }
