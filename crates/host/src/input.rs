@@ -2,6 +2,8 @@
 
 use gateway::{Exchange, ReadError};
 
+use crate::measure::{self, Amount};
+
 /// What a piece of the body is asked for at a time, bytes.
 const PIECE: usize = 64 << 10;
 
@@ -21,6 +23,7 @@ pub(crate) struct Input {
     start: usize,
     is_at_end: bool,
     has_failed: bool,
+    taken: Amount,
 }
 
 impl Input {
@@ -77,6 +80,11 @@ impl Input {
         }
     }
 
+    /// What has come from the client so far.
+    pub(crate) fn taken(&self) -> Amount {
+        self.taken
+    }
+
     fn check(&self) -> Result<(), InputError> {
         if self.has_failed { Err(InputError::Again) } else { Ok(()) }
     }
@@ -94,8 +102,10 @@ impl Input {
         }
         let before = self.buffer.len();
         self.buffer.resize(before + wanted.clamp(1, PIECE), 0);
+        let began = measure::moment();
         let result = exchange.read(&mut self.buffer[before..]);
         let count = *result.as_ref().unwrap_or(&0);
+        self.taken.add(count as u64, began);
         self.buffer.truncate(before + count);
         match result {
             Ok(0) => self.is_at_end = true,

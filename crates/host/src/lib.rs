@@ -2,12 +2,14 @@
 //! (stable ABI).
 //!
 //! [`reply`] and [`input`] are PEP 3333's rules for the two directions of a body, over any
-//! [`gateway::Exchange`], and [`daemon`] is such an exchange over a connection; they know no Python.
+//! [`gateway::Exchange`], [`measure`] counts what passes them, and [`daemon`] is such an exchange over a connection; they
+//! know no Python.
 //! [`python`] is the only room with the C API: it attaches threads, builds the environ, calls the
 //! application, and is called by httpd or by Python. What can as well be written in Python stands in `crates/host/python/wsgi_host`.
 
 mod daemon;
 mod input;
+mod measure;
 mod python;
 mod reply;
 

@@ -6,6 +6,8 @@ use gateway::response::forbids_body;
 use gateway::{Exchange, Flow, Outcome, WriteError};
 use wire::ResponseWriter;
 
+use crate::measure::{self, Amount};
+
 /// Why a piece could not be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SendError {
@@ -30,6 +32,7 @@ pub(crate) struct Reply {
     /// The body does not go to the client: HEAD.
     is_head_request: bool,
     failure: Option<WriteError>,
+    given: Amount,
 }
 
 impl Reply {
@@ -57,6 +60,16 @@ impl Reply {
     /// Status and headers can no longer be changed.
     pub(crate) fn is_head_sent(&self) -> bool {
         self.is_head_sent
+    }
+
+    /// Its status, once `start_response()` has been called.
+    pub(crate) fn code(&self) -> Option<u16> {
+        self.has_head.then_some(self.code)
+    }
+
+    /// What of the body has been handed on so far.
+    pub(crate) fn given(&self) -> Amount {
+        self.given
     }
 
     /// Some of the body has been handed on.
@@ -92,7 +105,9 @@ impl Reply {
         let is_last = self.declared == Some(self.sent);
         self.is_ended = is_last;
         let flow = if is_last { Flow::End } else { Flow::Flush };
+        let began = measure::moment();
         let result = exchange.write(block, flow);
+        self.given.add(block.len() as u64, began);
         self.keep(result)
     }
 
@@ -125,7 +140,9 @@ impl Reply {
         self.send_head(exchange)?;
         self.sent += length;
         self.is_ended = true;
+        let began = measure::moment();
         let result = exchange.send_file(file, offset, length);
+        self.given.add(length, began);
         self.keep(result)
     }
 

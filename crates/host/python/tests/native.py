@@ -33,6 +33,8 @@ class Request:
     def __init__(self, host, script="/srv/app.wsgi"):
         self.script = script
         self.active = True
+        self.id = "an-id"
+        self.data = {}
         self.lines = []
         self.errors = None
         self.deferred = []
@@ -69,6 +71,8 @@ class Host(ModuleType):
         self.values = dict(SETTINGS)
         self.most_verbose_level = 7
         self.is_log_broken = False
+        self.is_measuring = False
+        self.reason = ""
         self._thread = threading.local()
 
     def text(self):
@@ -94,6 +98,15 @@ class Host(ModuleType):
 
     def current(self):
         return getattr(self._thread, "request", None)
+
+    def measure(self):
+        self.is_measuring = True
+
+    def shutdown_reason(self):
+        return self.reason
+
+    def track(self, requests):
+        self.tracked = requests
 
     def register(self, **callables):
         self.registered = callables

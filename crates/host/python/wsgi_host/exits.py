@@ -2,11 +2,11 @@
 
 import sys
 
-from . import log, report
+from . import events, log, report
 
 
 def run() -> None:
-    """Joins the threads that asked to be waited for, then runs the atexit functions; never raises.
+    """Tells subscribers, joins the threads that asked to be waited for, runs the atexit functions; never raises.
 
     Waits without limit: who calls has one, and sends another thread for the other interpreters if this takes too long. Threads started in a request are daemonic unless the
     application says otherwise, since httpd's threads are so to Python and `threading.Thread` inherits
@@ -14,6 +14,7 @@ def run() -> None:
 
     Source: CPython `Py_FinalizeEx`, which does these steps in this order.
     """
+    _step("telling subscribers", events.process_stopping)
     _step("waiting for threads", _join_threads)
     _step("running atexit functions", _run_atexit)
     _step("naming daemon threads", _name_daemon_threads)

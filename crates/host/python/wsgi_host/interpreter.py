@@ -80,7 +80,7 @@ def _add_site_directories(settings):
 
 
 def _register(application_group, settings):
-    from . import exits, file_wrapper, loader, modules
+    from . import events, exits, file_wrapper, loader, modules, requests
 
     modules.install(application_group, settings)
     reporter = report.Reporter(application_group, settings)
@@ -96,7 +96,15 @@ def _register(application_group, settings):
         exit_functions=exits.run,
         adopt=names.adopt,
         reload_required=scripts.is_reload_required,
-        request_timeout=modules.RequestTimeout,
+        request_timeout=requests.RequestTimeout,
+        current_request=requests.current_request,
+        event_callbacks=events.event_callbacks,
+        request_started=events.request_started,
+        response_started=events.response_started,
+        request_exception=events.request_exception,
+        request_finished=events.request_finished,
+        process_signal=events.process_signal,
+        process_stopping=events.process_stopping,
     )
 
 

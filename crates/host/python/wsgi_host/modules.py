@@ -7,15 +7,9 @@ import sys
 from importlib.machinery import PathFinder
 from types import ModuleType
 
-from . import report
+from . import events, report
 from .file_wrapper import FileWrapper
-
-
-class RequestTimeout(BaseException):
-    """Raised in a request that has run past its limit; not an Exception, so that it is not swallowed."""
-
-
-RequestTimeout.__module__ = "mod_wsgi"
+from .requests import RequestTimeout, active_requests, request_data
 
 
 def install(application_group, settings) -> None:
@@ -52,7 +46,13 @@ def _mod_wsgi(application_group, settings):
     module.threads_per_process = int(settings["threads" if is_daemon else "mpm_threads_per_process"])
     module.FileWrapper = FileWrapper
     module.RequestTimeout = RequestTimeout
-    _add_log_handler_when_asked(module)
+    module.request_data = request_data
+    for name in (
+        "event_callbacks", "shutdown_callbacks", "signal_callbacks",
+        "subscribe_events", "subscribe_shutdown", "subscribe_signals",
+    ):  # fmt: skip
+        setattr(module, name, getattr(events, name))
+    _add_when_asked(module)
     installed = _regular_package("mod_wsgi")
     if installed is not None:
         # The package of that name from PyPI: its submodules, such as mod_wsgi.express, stay importable.
@@ -60,19 +60,25 @@ def _mod_wsgi(application_group, settings):
     return module
 
 
-def _add_log_handler_when_asked(module):
-    """Defers the import of `logging` (several ms) to the first look at `LogHandler` (PEP 562)."""
+def _log_handler():
+    # It imports `logging`, which takes several ms.
+    from .log_handler import LogHandler
+
+    return LogHandler
+
+
+def _add_when_asked(module):
+    """Defers what costs something to the first look at it (PEP 562)."""
+    deferred = {"LogHandler": _log_handler, "active_requests": active_requests}
 
     def get(name):
-        if name != "LogHandler":
+        if name not in deferred:
             raise AttributeError(f"module 'mod_wsgi' has no attribute '{name}'")
-        from .log_handler import LogHandler
-
-        module.LogHandler = LogHandler
-        return LogHandler
+        # Of two threads that look at once, the second gets what the first has made.
+        return vars(module).setdefault(name, deferred[name]())
 
     module.__getattr__ = get
-    module.__dir__ = lambda: sorted({*vars(module), "LogHandler"})
+    module.__dir__ = lambda: sorted({*vars(module), *deferred})
 
 
 def _apache(settings):

@@ -7,6 +7,7 @@ use gateway::{Exchange, Level, RequestLog};
 use pyo3::ffi;
 
 use super::attach::Attached;
+use super::course::Course;
 use super::exception::Class;
 use super::instance::{self, Arguments, guard};
 use super::interpreter::Interpreter;
@@ -24,6 +25,11 @@ pub(super) struct Active {
     user: Cell<usize>,
     /// `None` once the request is over. Used under the GIL only, and valid while the walk is.
     log: Cell<Option<&'static dyn RequestLog>>,
+    /// Valid as long as the log.
+    origin: Cell<Origin<'static>>,
+    course: RefCell<Course>,
+    /// `request_data()`, once somebody has asked for it.
+    data: RefCell<Option<Ref>>,
     errors: RefCell<Option<Ref>>,
     deferred: RefCell<Vec<Ref>>,
 }
@@ -34,6 +40,15 @@ pub(super) struct Walk {
     pub(super) exchange: &'static mut dyn Exchange,
     pub(super) reply: Reply,
     pub(super) input: Input,
+}
+
+/// What of a request's head is asked for later.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Origin<'h> {
+    /// httpd's id of the request; empty if it has none.
+    pub(super) id: &'h [u8],
+    /// The process of httpd that has it, in decimal.
+    pub(super) server_pid: &'h [u8],
 }
 
 /// Why a request cannot be used.
@@ -65,6 +80,8 @@ impl Active {
         interpreter: &'static Interpreter,
         script: &[u8],
         log: &'static dyn RequestLog,
+        origin: Origin<'static>,
+        course: Course,
         walk: Walk,
     ) -> Arc<Active> {
         #[allow(clippy::arc_with_non_send_sync, reason = "shared by Python objects, under the GIL and the mutex")]
@@ -74,6 +91,9 @@ impl Active {
             walk: Mutex::new(Some(walk)),
             user: Cell::new(0),
             log: Cell::new(Some(log)),
+            origin: Cell::new(origin),
+            course: RefCell::new(course),
+            data: RefCell::new(None),
             errors: RefCell::new(None),
             deferred: RefCell::new(Vec::new()),
         })
@@ -123,6 +143,39 @@ impl Active {
         &self.script
     }
 
+    /// httpd's id of the request; `None` if it has none, or the request is over.
+    pub(super) fn id(&self, _py: Attached) -> Option<&[u8]> {
+        Some(self.origin.get().id).filter(|id| !id.is_empty())
+    }
+
+    /// The process of httpd that has it, in decimal; empty once the request is over.
+    pub(super) fn server_pid(&self, _py: Attached) -> &[u8] {
+        self.origin.get().server_pid
+    }
+
+    /// How it goes.
+    pub(super) fn course(&self) -> Course {
+        *self.course.borrow()
+    }
+
+    /// Notes something of it.
+    pub(super) fn note(&self, change: impl FnOnce(&mut Course)) {
+        change(&mut self.course.borrow_mut());
+    }
+
+    /// The dict of `request_data()`; `None` once the request is over.
+    pub(super) fn data(&self, py: Attached) -> Result<Option<Ref>, Raised> {
+        if !self.is_running() {
+            return Ok(None);
+        }
+        if let Some(data) = self.data.borrow().as_ref() {
+            return Ok(Some(data.clone_ref(py)));
+        }
+        // Made with the borrow over: it may start the collector, which may run anything, this too.
+        let made = py.new_dict()?;
+        Ok(Some(self.data.borrow_mut().get_or_insert(made).clone_ref(py)))
+    }
+
     /// The request's `wsgi.errors`; `None` once it is over.
     pub(super) fn errors(&self, py: Attached) -> Option<Ref> {
         self.errors.borrow().as_ref().map(|errors| errors.clone_ref(py))
@@ -147,11 +200,18 @@ impl Active {
 
     /// Ends the request: nothing of it can be reached from Python any more. Gives what was.
     pub(super) fn end(&self, py: Attached) -> Option<Walk> {
+        if let Some(requests) = self.interpreter.tracked(py)
+            && let Some(Ok(id)) = self.id(py).map(|id| py.latin1(id))
+        {
+            py.dict_remove(&requests, &id);
+        }
         self.log.set(None);
+        self.origin.set(Origin::default());
         let walk = self.lock(py).ok().and_then(|mut walk| walk.take());
-        // `errors` refers to the request, which refers back; so may what is deferred too late.
+        // `errors` refers to the request, which refers back; so may what is deferred too late, or was put into the data.
         let (errors, deferred) = (self.errors.borrow_mut().take(), self.deferred.take());
-        drop((errors, deferred));
+        let data = self.data.borrow_mut().take();
+        drop((errors, deferred, data));
         walk
     }
 
@@ -204,19 +264,33 @@ thread_local! {
     static CURRENT: Cell<*mut ffi::PyObject> = const { Cell::new(std::ptr::null_mut()) };
 }
 
-/// Marks a request as this thread's current one until dropped.
-pub(super) struct Current(*mut ffi::PyObject);
+/// Marks a request as one that runs, and as this thread's current one, until dropped. Attached, as when it is dropped.
+pub(super) struct Current<'r> {
+    py: Attached,
+    request: &'r Ref,
+    /// The one before.
+    outer: *mut ffi::PyObject,
+}
 
-impl Current {
-    pub(super) fn set(request: &Ref) -> Current {
+impl<'r> Current<'r> {
+    pub(super) fn set(py: Attached, request: &'r Ref) -> Current<'r> {
+        py.interpreter().running.borrow_mut().push(request.clone_ref(py));
+        if track(py, request).is_err() {
+            // Out of memory: the request does without.
+            py.clear_exception();
+        }
         // A request may run inside another's output (mod_include), so the one before comes back.
-        Current(CURRENT.replace(request.as_ptr()))
+        Current { py, request, outer: CURRENT.replace(request.as_ptr()) }
     }
 }
 
-impl Drop for Current {
+impl Drop for Current<'_> {
     fn drop(&mut self) {
-        CURRENT.set(self.0);
+        CURRENT.set(self.outer);
+        let mut running = self.py.interpreter().running.borrow_mut();
+        let place = running.iter().rposition(|request| request.as_ptr() == self.request.as_ptr());
+        // Never the last reference: the caller has one.
+        drop(place.map(|place| running.swap_remove(place)));
     }
 }
 
@@ -230,6 +304,17 @@ pub(super) fn current(_py: Attached) -> Option<Ref> {
     unsafe {
         let active: &Arc<Active> = instance::value(request);
         (active.interpreter.raw() == ffi::PyInterpreterState_Get()).then(|| Ref::borrowed(request))
+    }
+}
+
+/// Enters a request into `mod_wsgi.active_requests`, if that is kept and the request has an id.
+pub(super) fn track(py: Attached, request: &Ref) -> Result<(), Raised> {
+    // SAFETY: a live `Request`, as every caller passes.
+    let active: &Arc<Active> = unsafe { instance::value(request.as_ptr()) };
+    let Some(requests) = active.interpreter.tracked(py) else { return Ok(()) };
+    match (active.id(py), active.data(py)?) {
+        (Some(id), Some(data)) => py.dict_set(&requests, &py.latin1(id)?, &data),
+        _ => Ok(()),
     }
 }
 

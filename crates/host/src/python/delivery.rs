@@ -12,8 +12,8 @@ use super::active::Active;
 use super::attach::Attached;
 use super::exception::Class;
 use super::object::{Raised, Ref};
-use super::process;
 use super::request_type::raise_send_error;
+use super::{events, process};
 use crate::reply::SendError;
 
 /// What came of the application's call.
@@ -60,6 +60,10 @@ pub(super) fn respond(py: Attached, active: &Active, result: &Ref) -> Answer {
 
 /// A copy of the body if it is one short block in a list or tuple, and nothing was sent before it.
 fn whole_block(py: Attached, active: &Active, result: &Ref) -> Option<Vec<u8>> {
+    // Who is told of the request's end is told after the client has the body.
+    if events::are_wanted(py) {
+        return None;
+    }
     let item = py.only_item(result)?;
     let block = py.as_bytes(&item).filter(|block| block.len() <= LONGEST_COPY)?;
     let is_first = active.with(py, |walk| walk.reply.has_head() && !walk.reply.is_head_sent()).unwrap_or(false);
@@ -254,8 +258,12 @@ pub(super) fn fail(py: Attached, active: &Active, raised: Raised, stage: &str) -
         return Outcome::Complete;
     }
     if outcome == Outcome::Status(500) && is_request_timeout(py, &exception) {
+        active.note(|course| course.status = 504);
         active.log(py, Level::Info, b"Request interrupted by RequestTimeout; answering 504");
         return Outcome::Status(504);
+    }
+    if let Outcome::Status(status) = outcome {
+        active.note(|course| course.status = status);
     }
     report_exception(py, &exception, stage);
     outcome
@@ -279,6 +287,9 @@ fn report_exception(py: Attached, exception: &Ref, stage: &str) {
     if reported.is_err() {
         // report() never raises; out of memory there is nothing left to tell it with.
         py.clear_exception();
+    }
+    if !is_request_timeout(py, exception) {
+        events::raised(py, exception);
     }
 }
 

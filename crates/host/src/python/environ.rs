@@ -7,10 +7,10 @@ use std::sync::OnceLock;
 use gateway::Key;
 use wire::{Entry, RequestHead};
 
+use super::active::Active;
 use super::attach::Attached;
 use super::interpreter::Interpreter;
 use super::object::{Raised, Ref};
-use super::serve::Arrival;
 
 /// Makes the dict (PEP 3333, "environ Variables"); `wsgi.input` and `wsgi.errors` are added by the caller.
 ///
@@ -97,16 +97,11 @@ fn set(py: Attached, interpreter: &Interpreter, environ: &Ref, entry: Entry<'_>)
 }
 
 /// Adds the `mod_wsgi.*` keys that are no text.
-pub(super) fn add_times(
-    py: Attached,
-    environ: &Ref,
-    request_start_us: u64,
-    arrival: Option<Arrival>,
-    thread_id: i64,
-) -> Result<(), Raised> {
+pub(super) fn add_times(py: Attached, environ: &Ref, active: &Active) -> Result<(), Raised> {
     let names = &py.interpreter().names;
-    py.dict_set(environ, &names.request_start, &py.float(seconds(request_start_us))?)?;
-    match arrival {
+    let course = active.course();
+    py.dict_set(environ, &names.request_start, &py.float(seconds(course.request_start_us))?)?;
+    match course.arrival {
         Some(arrival) => {
             py.dict_set(environ, &names.queue_start, &py.float(seconds(arrival.queue_start_us))?)?;
             py.dict_set(environ, &names.daemon_start, &py.float(seconds(arrival.daemon_start_us))?)?;
@@ -116,17 +111,12 @@ pub(super) fn add_times(
             py.dict_set(environ, &names.daemon_start, &names.zero)?;
         }
     }
-    py.dict_set(environ, &names.application_start, &py.float(now())?)?;
-    py.dict_set(environ, &names.thread_id, &py.long(thread_id)?)
+    py.dict_set(environ, &names.application_start, &py.float(seconds(course.application_start_us))?)?;
+    py.dict_set(environ, &names.thread_id, &py.long(course.thread_id)?)
 }
 
 fn seconds(us: u64) -> f64 {
     us as f64 / 1e6
-}
-
-/// Seconds since the epoch.
-fn now() -> f64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// Longest value that is kept for the next request, bytes.

@@ -27,6 +27,10 @@ pub(super) struct Interpreter {
     pub(super) forms: RefCell<Vec<Form>>,
     /// Loaded scripts by path.
     pub(super) scripts: RefCell<HashMap<Vec<u8>, Script>>,
+    /// The requests that run, as `Request` objects.
+    pub(super) running: RefCell<Vec<Ref>>,
+    /// The dict `mod_wsgi.active_requests`, once somebody has looked at it.
+    pub(super) tracked: RefCell<Option<Ref>>,
     pub(super) support: Support,
 }
 
@@ -81,6 +85,16 @@ pub(super) struct Support {
     pub(super) adopt: Ref,
     pub(super) reload_required: Ref,
     pub(super) request_timeout: Ref,
+    /// The ContextVar whose value is the Context's `Request`.
+    pub(super) current_request: Ref,
+    /// The list of subscribers.
+    pub(super) event_callbacks: Ref,
+    pub(super) request_started: Ref,
+    pub(super) response_started: Ref,
+    pub(super) request_exception: Ref,
+    pub(super) request_finished: Ref,
+    pub(super) process_signal: Ref,
+    pub(super) process_stopping: Ref,
 }
 
 impl Interpreter {
@@ -100,8 +114,20 @@ impl Interpreter {
             values: RefCell::new((0..Key::COUNT).map(|_| None).collect()),
             forms: RefCell::new(Vec::new()),
             scripts: RefCell::new(HashMap::new()),
+            running: RefCell::new(Vec::new()),
+            tracked: RefCell::new(None),
             support,
         })
+    }
+
+    /// The requests that run.
+    pub(super) fn running(&self, py: Attached) -> Vec<Ref> {
+        self.running.borrow().iter().map(|request| request.clone_ref(py)).collect()
+    }
+
+    /// `mod_wsgi.active_requests`, if it is kept.
+    pub(super) fn tracked(&self, py: Attached) -> Option<Ref> {
+        self.tracked.borrow().as_ref().map(|requests| requests.clone_ref(py))
     }
 
     pub(super) fn raw(&self) -> *mut ffi::PyInterpreterState {

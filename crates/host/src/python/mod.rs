@@ -9,9 +9,12 @@
 mod active;
 mod adopt;
 mod attach;
+mod context;
+mod course;
 mod delivery;
 mod embedded;
 mod environ;
+mod events;
 mod exception;
 mod exits;
 mod input_type;

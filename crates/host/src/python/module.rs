@@ -13,6 +13,7 @@ use super::interpreter::{Interpreter, Support};
 use super::object::{Raised, Ref};
 use super::process::{self, Stage};
 use super::{active, exits, input_type, registry, request_type, script, worker};
+use crate::measure;
 
 #[unsafe(no_mangle)]
 #[allow(missing_docs, reason = "the name is CPython's")]
@@ -39,11 +40,14 @@ static SLOTS: Table<ffi::PyModuleDef_Slot, 2> = Table([
     ffi::PyModuleDef_Slot { slot: 0, value: std::ptr::null_mut() },
 ]);
 
-static METHODS: Table<ffi::PyMethodDef, 13> = Table([
+static METHODS: Table<ffi::PyMethodDef, 16> = Table([
     method!(call, c"settings", settings, c"settings(): the process's settings, a dict of str."),
     method!(call, c"log", log, c"log(level, line): one line to the error log, of the current request if there is one."),
     method!(call, c"is_logged", is_logged, c"is_logged(level): whether such lines are written."),
     method!(call, c"current", current, c"current(): the calling thread's Request, or None."),
+    method!(call, c"track", track, c"track(requests): keeps a dict of the requests that run: id and data; once."),
+    method!(call, c"measure", measure, c"measure(): has clocks read from now on, for figures of requests."),
+    method!(call, c"shutdown_reason", shutdown_reason, c"shutdown_reason(): why the process ends; empty embedded."),
     ffi::PyMethodDef {
         ml_name: c"register".as_ptr(),
         ml_meth: ffi::PyMethodDefPointer { PyCFunctionWithKeywords: register },
@@ -179,6 +183,14 @@ unsafe extern "C" fn register(
             adopt: item("adopt")?,
             reload_required: item("reload_required")?,
             request_timeout: item("request_timeout")?,
+            current_request: item("current_request")?,
+            event_callbacks: item("event_callbacks")?,
+            request_started: item("request_started")?,
+            response_started: item("response_started")?,
+            request_exception: item("request_exception")?,
+            request_finished: item("request_finished")?,
+            process_signal: item("process_signal")?,
+            process_stopping: item("process_stopping")?,
         };
         let class = |name: &CStr| py.attribute(&module, &py.interned(name)?);
         let interpreter = Interpreter::new(py, class(REQUEST_TYPE)?, class(INPUT_TYPE)?, support)?;
@@ -186,6 +198,32 @@ unsafe extern "C" fn register(
         registry::register(Box::leak(Box::new(interpreter)));
         Ok(py.none())
     })
+}
+
+fn track(py: Attached, arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    let [requests] = arguments else {
+        return Err(py.raise(Class::Type, "track() takes a dict"));
+    };
+    // SAFETY: an argument is live during the call.
+    let requests = unsafe { Ref::borrowed(*requests) };
+    let interpreter =
+        registry::current(py).ok_or_else(|| py.raise(Class::Runtime, "track() comes after register()"))?;
+    if interpreter.tracked.borrow().is_none() {
+        *interpreter.tracked.borrow_mut() = Some(requests);
+        for request in interpreter.running(py) {
+            active::track(py, &request)?;
+        }
+    }
+    Ok(py.none())
+}
+
+fn measure(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    measure::switch_on();
+    Ok(py.none())
+}
+
+fn shutdown_reason(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    py.text(process::reason())
 }
 
 fn adopt(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {

@@ -143,6 +143,12 @@ impl Attached {
         }
     }
 
+    /// How many items a list has.
+    pub(super) fn list_length(self, list: &Ref) -> isize {
+        // SAFETY: attached, live object; what is no list is refused, with -1 and an exception, and never comes here.
+        unsafe { ffi::PyList_Size(list.as_ptr()) }
+    }
+
     pub(super) fn dict_copy(self, dict: &Ref) -> Result<Ref, Raised> {
         call!(PyDict_Copy(dict.as_ptr()))
     }
@@ -156,6 +162,14 @@ impl Attached {
         match unsafe { ffi::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) } {
             0 => Ok(()),
             _ => Err(Raised),
+        }
+    }
+
+    /// Removes an entry; it may be gone already.
+    pub(super) fn dict_remove(self, dict: &Ref, key: &Ref) {
+        // SAFETY: attached, live objects.
+        if unsafe { ffi::PyDict_DelItem(dict.as_ptr(), key.as_ptr()) } != 0 {
+            self.clear_exception();
         }
     }
 
@@ -181,14 +195,15 @@ impl Attached {
             arguments.iter().map(|argument| argument.as_ptr()).chain(std::iter::repeat(std::ptr::null_mut()));
         let mut next = || pointers.next().unwrap_or(std::ptr::null_mut());
         // The list of arguments ends with the first null.
-        let (first, second, third, fourth) = (next(), next(), next(), next());
-        const { assert!(N <= 4) };
+        let (first, second, third, fourth, fifth) = (next(), next(), next(), next(), next());
+        const { assert!(N <= 5) };
         call!(PyObject_CallFunctionObjArgs(
             callable.as_ptr(),
             first,
             second,
             third,
             fourth,
+            fifth,
             std::ptr::null_mut::<ffi::PyObject>()
         ))
     }

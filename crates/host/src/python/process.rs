@@ -14,6 +14,7 @@ use super::attach::Attached;
 static HOME: OnceLock<Home> = OnceLock::new();
 static SETTINGS: OnceLock<Vec<u8>> = OnceLock::new();
 static DEADLINE: OnceLock<Instant> = OnceLock::new();
+static REASON: OnceLock<String> = OnceLock::new();
 static IS_FORKED: AtomicBool = AtomicBool::new(false);
 static IS_CLOSING: AtomicBool = AtomicBool::new(false);
 static REQUESTS: AtomicUsize = AtomicUsize::new(0);
@@ -89,6 +90,16 @@ pub(super) fn is_daemon() -> bool {
     HOME.get().is_some_and(|home| home.is_daemon)
 }
 
+/// Keeps why the process ends; the first reason counts.
+pub(super) fn set_reason(reason: &str) {
+    let _ = REASON.set(reason.to_owned());
+}
+
+/// Why the process ends; empty if nobody has said.
+pub(super) fn reason() -> &'static str {
+    REASON.get().map_or("", String::as_str)
+}
+
 /// How long the interpreters may take to end where nobody has said.
 const EXIT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -130,6 +141,15 @@ pub(super) fn on_main_thread<R: Send + 'static>(work: impl FnOnce(Attached) -> R
     LIFE.changed.notify_all();
     drop(current);
     receiver.recv().ok()
+}
+
+/// Has the parked main thread do something, if it still does; waits for nothing.
+pub(super) fn post(work: impl FnOnce(Attached) + Send + 'static) {
+    let mut current = LIFE.lock();
+    if current.stage == Stage::Ready {
+        current.jobs.push_back(Box::new(work));
+        LIFE.changed.notify_all();
+    }
 }
 
 /// The next thing for the main thread to do, waiting for it; `None` once the process is to end.

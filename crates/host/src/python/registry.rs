@@ -78,6 +78,14 @@ pub(super) fn obtain(group: &[u8], is_open: bool) -> Result<&'static Interpreter
     })
 }
 
+/// The interpreter that the calling thread is attached to, once it has registered.
+pub(super) fn current(_py: Attached) -> Option<&'static Interpreter> {
+    // SAFETY: attached.
+    let raw = unsafe { ffi::PyInterpreterState_Get() };
+    let is_it = |interpreter: &&'static Interpreter| std::ptr::eq(interpreter.raw(), raw);
+    main().filter(is_it).or_else(|| subs().into_iter().find(|interpreter| is_it(interpreter)))
+}
+
 /// All sub-interpreters.
 pub(super) fn subs() -> Vec<&'static Interpreter> {
     let slots: Vec<Arc<Slot>> = lock().get_or_insert_default().values().cloned().collect();

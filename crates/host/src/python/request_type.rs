@@ -8,6 +8,7 @@ use pyo3::ffi;
 
 use super::active::{self, Active, Unavailable};
 use super::attach::Attached;
+use super::course::now_us;
 use super::exception::Class;
 use super::instance::{
     self, Arguments, NO_GETTER, NO_METHOD, NO_SLOT, Table, deallocate, getter, method, size_of_instance,
@@ -61,14 +62,17 @@ static WRITE: Table<ffi::PyMethodDef, 1> = Table([method!(
     c"write(data): sends a block of the body at once; PEP 3333, \"The write() Callable\"."
 )]);
 
-static METHODS: Table<ffi::PyMethodDef, 3> = Table([
+static METHODS: Table<ffi::PyMethodDef, 4> = Table([
     method!(active::call, c"log", log, c"log(level, line): writes one line to the virtual host's error log."),
     method!(active::call, c"defer", defer, c"defer(callable): has callable() called when the request ends."),
+    method!(active::call, c"course", course, c"course(): how the request goes, a list of ints; see events.py."),
     NO_METHOD,
 ]);
 
-static GETTERS: Table<ffi::PyGetSetDef, 4> = Table([
+static GETTERS: Table<ffi::PyGetSetDef, 6> = Table([
     getter!(active::call, c"active", is_active, c"Whether the request still runs."),
+    getter!(active::call, c"id", id, c"httpd's id of the request; None if it has none, or the request is over."),
+    getter!(active::call, c"data", data, c"The dict of request_data(); None once the request is over."),
     getter!(active::call, c"script", script, c"Path of the script."),
     getter!(active::call, c"errors", errors, c"The request's wsgi.errors; None once the request is over."),
     NO_GETTER,
@@ -94,7 +98,7 @@ unsafe extern "C" fn call_start_response(
             if !keywords.is_null() {
                 return Err(py.raise(Class::Type, "start_response() takes no keyword arguments"));
             }
-            start_response(py, active, arguments)?;
+            start_response(py, active, &request, arguments)?;
             bind_write(&request)
         })
     }
@@ -174,4 +178,57 @@ fn script(py: Attached, active: &Arc<Active>) -> Result<Ref, Raised> {
 
 fn errors(py: Attached, active: &Arc<Active>) -> Result<Ref, Raised> {
     Ok(active.errors(py).unwrap_or_else(|| py.none()))
+}
+
+fn id(py: Attached, active: &Arc<Active>) -> Result<Ref, Raised> {
+    active.id(py).map_or_else(|| Ok(py.none()), |id| py.latin1(id))
+}
+
+fn data(py: Attached, active: &Arc<Active>) -> Result<Ref, Raised> {
+    Ok(active.data(py)?.unwrap_or_else(|| py.none()))
+}
+
+/// Times in µs since 1970 (0: there was no such time), amounts in bytes and µs; -1 for what was not measured.
+fn course(py: Attached, active: &Arc<Active>, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    let course = active.course();
+    let (taken, given, code) = active
+        .with(py, |walk| (walk.input.taken(), walk.reply.given(), walk.reply.code()))
+        .map_err(|reason| reason.raise(py, "course() called"))?;
+    let status = Some(course.status).filter(|status| *status != 0).or(code).unwrap_or(500);
+    let used = course.used();
+    let measured = |value: Option<u64>| value.map_or(-1, number);
+    let arrival = course.arrival.unwrap_or_default();
+    let figures = [
+        course.thread_id,
+        std::str::from_utf8(active.server_pid(py)).ok().and_then(|pid| pid.parse().ok()).unwrap_or(0),
+        number(course.request_start_us),
+        number(arrival.queue_start_us),
+        number(arrival.daemon_start_us),
+        number(course.application_start_us),
+        number(now_us()),
+        status.into(),
+        number(taken.calls),
+        number(taken.bytes),
+        micros(taken.time),
+        number(given.calls),
+        number(given.bytes),
+        micros(given.time),
+        measured(used.map(|used| used.gil.times)),
+        measured(used.map(|used| used.gil.ns / 1000)),
+        measured(used.map(|used| used.user_us)),
+        measured(used.map(|used| used.system_us)),
+    ];
+    let list = py.new_list()?;
+    for figure in figures {
+        py.list_append(&list, &py.long(figure)?)?;
+    }
+    Ok(list)
+}
+
+fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn micros(time: std::time::Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }

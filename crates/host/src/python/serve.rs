@@ -7,14 +7,16 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use gateway::{Exchange, Key, Level, Outcome, RequestLog, WriteError};
 use wire::{Facts, RequestHead, flags};
 
-use super::active::{Active, Current, Walk};
+use super::active::{Active, Current, Origin, Walk};
 use super::attach::{Attached, attach_in_turn};
+use super::context::Entered;
+use super::course::{Course, Used, now_us};
 use super::delivery::{Answer, fail, leave_if_forked, respond, short_text, undelivered_text};
 use super::object::{Raised, Ref};
 use super::process::Inside;
 use super::registry::{self, NoInterpreter};
 use super::script::{NoApplication, Wanted, application};
-use super::{environ, input_type, process, request_type, worker};
+use super::{environ, events, input_type, process, request_type, worker};
 use crate::input::Input;
 use crate::reply::{Reply, SendError};
 
@@ -50,9 +52,18 @@ pub(super) fn serve(
         Ok(interpreter) => interpreter,
         Err(reason) => return refuse(log, order.group, reason),
     };
-    match attach_in_turn(interpreter, |py| walk(py, exchange, log, &head, &order, arrival)) {
-        Left::Ended(outcome) => outcome,
-        Left::ToSend(walk, block) => send_whole(walk, log, &block),
+    let course = Course {
+        thread_id: thread_id(),
+        request_start_us: head.facts().request_start_us,
+        arrival,
+        before: Used::if_measured(),
+        ..Course::default()
+    };
+    let Left { answer, walk } = attach_in_turn(interpreter, |py| walk(py, exchange, log, &head, &order, course));
+    match (answer, walk) {
+        (Answer::Outcome(outcome), _) => outcome,
+        (Answer::Whole(block), Some(walk)) => send_whole(walk, log, &block),
+        (Answer::Whole(_), None) => Outcome::Incomplete,
     }
 }
 
@@ -63,15 +74,18 @@ struct Order<'h> {
     script: &'h [u8],
     file: &'h [u8],
     callable: &'h [u8],
+    origin: Origin<'h>,
 }
 
 impl<'h> Order<'h> {
     fn of(head: &RequestHead<'h>) -> Self {
-        let [group, handler_script, file, callable] = head.get_each([
+        let [group, handler_script, file, callable, id, server_pid] = head.get_each([
             Key::ModWsgiApplicationGroup,
             Key::ModWsgiHandlerScript,
             Key::ScriptFilename,
             Key::ModWsgiCallableObject,
+            Key::ModWsgiRequestId,
+            Key::ModWsgiServerPid,
         ]);
         let file = file.unwrap_or_default();
         Order {
@@ -79,6 +93,7 @@ impl<'h> Order<'h> {
             script: handler_script.filter(|path| !path.is_empty()).unwrap_or(file),
             file,
             callable: callable.unwrap_or(b"application"),
+            origin: Origin { id: id.unwrap_or_default(), server_pid: server_pid.unwrap_or_default() },
         }
     }
 }
@@ -89,10 +104,10 @@ pub(super) fn script_path<'h>(head: &RequestHead<'h>) -> &'h [u8] {
 }
 
 /// What is left of a request when its thread has let go of Python.
-enum Left {
-    Ended(Outcome),
-    /// A body that is one block and a head, for which the GIL need not be taken a second time.
-    ToSend(Walk, Vec<u8>),
+struct Left {
+    /// A body that is one block is still to be sent, for which the GIL need not be taken a second time.
+    answer: Answer,
+    walk: Option<Walk>,
 }
 
 fn send_whole(mut walk: Walk, log: &dyn RequestLog, block: &[u8]) -> Outcome {
@@ -141,7 +156,7 @@ fn walk(
     log: &dyn RequestLog,
     head: &RequestHead<'_>,
     order: &Order<'_>,
-    arrival: Option<Arrival>,
+    course: Course,
 ) -> Left {
     let _in_python = worker::note_python();
     // SAFETY: only the lifetime is stretched. The reference goes into `active` and is taken out by
@@ -151,21 +166,22 @@ fn walk(
     // SAFETY: only the lifetime is stretched: `active.end()` below forgets the log, also when this function unwinds (End),
     // and does so under the GIL, under which alone it is used.
     let log: &'static dyn RequestLog = unsafe { std::mem::transmute(log) };
+    // SAFETY: only the lifetime is stretched: `active.end()` forgets these with the log, under the GIL, under which alone
+    // they are used; the head that they lie in outlives this call.
+    let origin: Origin<'static> = unsafe { std::mem::transmute(order.origin) };
     let reply = Reply::new(head.facts().has(flags::HEAD));
-    let active = Active::new(py.interpreter(), order.script, log, Walk { exchange, reply, input: Input::default() });
+    let walk = Walk { exchange, reply, input: Input::default() };
+    let active = Active::new(py.interpreter(), order.script, log, origin, course, walk);
     let _end = End { py, active: &active };
     match request_type::new(py, &active) {
         Ok(request) => {
-            let _current = Current::set(&request);
-            let answer = run(py, &active, &request, head, order, arrival);
+            let _current = Current::set(py, &request);
+            let _entered = Entered::new(py, &request);
+            let answer = run(py, &active, &request, head, order);
             active.run_deferred(py);
-            match (answer, active.end(py)) {
-                (Answer::Whole(block), Some(walk)) => Left::ToSend(walk, block),
-                (Answer::Whole(_), None) => Left::Ended(Outcome::Incomplete),
-                (Answer::Outcome(outcome), _) => Left::Ended(outcome),
-            }
+            Left { answer, walk: active.end(py) }
         }
-        Err(raised) => Left::Ended(fail(py, &active, raised, "application")),
+        Err(raised) => Left { answer: Answer::Outcome(fail(py, &active, raised, "application")), walk: active.end(py) },
     }
 }
 
@@ -190,14 +206,7 @@ fn facts(head: &RequestHead<'_>) -> Facts {
     facts
 }
 
-fn run(
-    py: Attached,
-    active: &Arc<Active>,
-    request: &Ref,
-    head: &RequestHead<'_>,
-    order: &Order<'_>,
-    arrival: Option<Arrival>,
-) -> Answer {
+fn run(py: Attached, active: &Arc<Active>, request: &Ref, head: &RequestHead<'_>, order: &Order<'_>) -> Answer {
     let wanted =
         Wanted { path: order.script, callable: order.callable, resource: Some(order.file), facts: facts(head) };
     // First of all: what a script prints while it is loaded belongs to this request.
@@ -210,12 +219,14 @@ fn run(
         Ok(application) => application,
         Err(NoApplication(status)) => return Answer::Outcome(Outcome::Status(status)),
     };
-    let result = call(py, active, request, &errors, head, arrival, &application);
+    let result = call(py, active, request, &errors, head, application);
     leave_if_forked(py, active, result.is_err());
-    match result {
+    let answer = match result {
         Ok(result) => respond(py, active, &result),
         Err(raised) => Answer::Outcome(fail(py, active, raised, "application")),
-    }
+    };
+    events::finished(py, request);
+    answer
 }
 
 fn call(
@@ -224,16 +235,17 @@ fn call(
     request: &Ref,
     errors: &Ref,
     head: &RequestHead<'_>,
-    arrival: Option<Arrival>,
-    application: &Ref,
+    application: Ref,
 ) -> Result<Ref, Raised> {
     let environ = environ::build(py, head)?;
     let names = &py.interpreter().names;
     py.dict_set(&environ, &names.wsgi_input, &input_type::new(py, active)?)?;
     py.dict_set(&environ, &names.wsgi_errors, errors)?;
-    environ::add_times(py, &environ, head.facts().request_start_us, arrival, thread_id())?;
+    active.note(|course| course.application_start_us = now_us());
+    environ::add_times(py, &environ, active)?;
     let start_response = request_type::bind_start_response(py, request)?;
-    py.call(application, [&environ, &start_response])
+    let application = events::started(py, request, &environ, application)?;
+    py.call(&application, [&environ, &start_response])
 }
 
 /// This thread's number among those that have served, from 1 on.

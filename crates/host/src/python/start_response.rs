@@ -6,6 +6,7 @@ use wire::ResponseWriter;
 
 use super::active::{Active, Unavailable};
 use super::attach::Attached;
+use super::events;
 use super::exception::Class;
 use super::object::{Raised, Ref};
 
@@ -15,7 +16,12 @@ use super::object::{Raised, Ref};
 /// TypeError, ValueError, RuntimeError, or the exception in `exc_info` if the head was sent already.
 ///
 /// Source: PEP 3333, "The start_response() Callable" and "Error Handling".
-pub(super) fn start_response(py: Attached, active: &Active, arguments: &[*mut ffi::PyObject]) -> Result<(), Raised> {
+pub(super) fn start_response(
+    py: Attached,
+    active: &Active,
+    request: &Ref,
+    arguments: &[*mut ffi::PyObject],
+) -> Result<(), Raised> {
     let raise = |reason: Unavailable| reason.raise(py, "start_response() called");
     let is_head_sent = active.with(py, |walk| walk.reply.is_head_sent()).map_err(raise)?;
     let (status, headers, exc_info) = match *arguments {
@@ -35,7 +41,10 @@ pub(super) fn start_response(py: Attached, active: &Active, arguments: &[*mut ff
     // and no exc_info.
     let exc_info =
         exc_info.filter(|object| *object != unsafe { ffi::Py_None() }).map(|object| unsafe { Ref::borrowed(object) });
+    let told = exc_info.as_ref().map_or_else(|| py.none(), |exc_info| exc_info.clone_ref(py));
     check_order(py, is_head_sent, exc_info)?;
+    // Before the values are looked at, so that a subscriber may change them.
+    events::responding(py, request, [&status, &headers, &told])?;
     let head = Head::read(py, &status, &headers)?;
     let kept = active.with(py, |walk| walk.reply.set_head(head.block, head.code, head.content_length));
     kept.map_err(raise)

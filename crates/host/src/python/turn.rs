@@ -5,10 +5,13 @@
 //! Python looks on for a moment first. How long is learnt: where applications hold the GIL long, or wait
 //! without it, looking on brings nothing and nobody does it.
 
+use std::cell::Cell;
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use pyo3::ffi;
+
+use crate::measure;
 
 /// Most looks of one wait: some tens of microseconds.
 const MOST_LOOKS: u32 = 1024;
@@ -20,17 +23,39 @@ static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 /// How many looks a wait has at present.
 static LOOKS: AtomicU32 = AtomicU32::new(MOST_LOOKS / 4);
 
+/// How long a thread has waited for the GIL, while clocks were read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Waited {
+    pub(super) ns: u64,
+    pub(super) times: u64,
+}
+
+thread_local! {
+    static WAITED: Cell<Waited> = const { Cell::new(Waited { ns: 0, times: 0 }) };
+}
+
+/// How long the calling thread has waited in all.
+pub(super) fn waited() -> Waited {
+    WAITED.get()
+}
+
 /// Attaches the calling thread with its state.
 ///
 /// # Safety
 /// As for `PyEval_RestoreThread`: the state is this thread's own and no state is current on it.
 pub(super) unsafe fn take(state: *mut ffi::PyThreadState) {
+    let began = measure::moment();
     if IS_TAKEN.load(Ordering::Relaxed) {
         look_on();
     }
     // SAFETY: the caller promises what PyEval_RestoreThread asks for: a state of this thread's, and none current.
     unsafe { ffi::PyEval_RestoreThread(state) };
     IS_TAKEN.store(true, Ordering::Relaxed);
+    if let Some(began) = began {
+        let Waited { ns, times } = WAITED.get();
+        let more = u64::try_from(began.elapsed().as_nanos()).unwrap_or(0);
+        WAITED.set(Waited { ns: ns + more, times: times + 1 });
+    }
 }
 
 /// Detaches the calling thread; gives its state.

@@ -17,7 +17,7 @@ use super::channel::{Heard, log};
 use super::interrupt::{dump_all, interrupt};
 use super::limits::allowance_us;
 use super::state::Worker;
-use super::threads;
+use super::{subscribers, threads};
 use crate::python::process::{self, Stage};
 use crate::python::script;
 
@@ -165,7 +165,9 @@ impl Control {
                 log(Level::Error, "WSGI0346: Exceeded CPU time limit (cpu-time-limit); the process ends");
                 self.drain("cpu_time_limit", Some(limits.graceful_timeout));
             }
-            // SIGHUP and SIGUSR2 are for subscribers in Python, of whom there are none yet.
+            libc::SIGHUP | libc::SIGUSR2 if self.phase == Phase::Serving && !self.worker.slots.is_empty() => {
+                subscribers::tell(signal);
+            }
             _ => {}
         }
     }
@@ -379,6 +381,7 @@ impl Control {
         let until_us = (limit > 0).then(|| self.worker.now_us() + us(limit));
         self.phase = Phase::Stopping { until_us, has_left: false };
         log(Level::Info, "Stopping process.");
+        subscribers::tell_of_end();
         self.worker.is_closed.store(true, Ordering::SeqCst);
         threads::leave();
         if self.worker.limits.threads == 0 {
@@ -389,6 +392,7 @@ impl Control {
     }
 
     fn begin_end(&self, reason: &str) {
+        process::set_reason(public_reason(reason));
         log(Level::Info, &format!("Shutdown requested for daemon process: {reason}."));
         self.worker.seat.set_state(SeatState::Draining);
         self.worker.is_leaving.store(true, Ordering::SeqCst);
@@ -446,6 +450,27 @@ impl Control {
         // SAFETY: ends the process without running anything of Python's or C's, which is what did not end.
         unsafe { libc::_exit(FORCED) }
     }
+}
+
+/// Reasons that Python is told, by the names that mod_wsgi has for them.
+const PUBLIC_REASONS: [&str; 11] = [
+    "shutdown_signal",
+    "graceful_signal",
+    "eviction_signal",
+    "maximum_requests",
+    "restart_interval",
+    "inactivity_timeout",
+    "request_timeout",
+    "startup_timeout",
+    "deadlock_timeout",
+    "cpu_time_limit",
+    "script_reload",
+];
+
+/// What Python is told of a reason: the supervisor has some that are only for the log.
+fn public_reason(reason: &str) -> &'static str {
+    let reason = if reason == "reload" { "script_reload" } else { reason };
+    PUBLIC_REASONS.into_iter().find(|public| *public == reason).unwrap_or("shutdown_signal")
 }
 
 /// Whole seconds in µs.

@@ -66,7 +66,8 @@ pub(super) fn dump_all(level: Level) {
     }
 }
 
-fn help(name: &str, work: impl FnOnce() + Send + 'static) {
+/// Does something on a thread of its own.
+pub(super) fn help(name: &str, work: impl FnOnce() + Send + 'static) {
     let made = thread::Builder::new().name(name.to_owned()).spawn(move || {
         block_all();
         work();

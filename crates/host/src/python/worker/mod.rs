@@ -17,6 +17,7 @@ mod request;
 mod seat;
 mod signals;
 mod state;
+mod subscribers;
 mod threads;
 
 pub(super) use begin::{adopt, preload, scripts, serve};
