@@ -81,7 +81,7 @@ def assert_refused(site, *said):
     site.log.allow("WSGI0(001|210)")
     if site.door.is_daemon:
         # And what the interpreter said instead of becoming a worker.
-        site.log.allow(r"WSGI03(11|71)|^3\.\d+\.\d+$|^/lib/libpython3")
+        site.log.allow(r"WSGI03(11|71)|^3\.\d+\.\d+$|^/lib/libpython3|is too old")
     app = site.script(VERSION)
     for _ in range(3):
         assert app.get().status == (503 if site.door.is_daemon else 500)
