@@ -279,7 +279,6 @@ def test_nothing_is_left_when_httpd_is_stopped_while_no_supervisor_is_started_an
     site.stop()
 
 
-@ours
 def test_a_fork_of_the_application_does_not_keep_the_group_from_ending(new_daemon):
     site = new_daemon().start()
     puppet = Puppet(site)

@@ -407,7 +407,6 @@ def test_a_socket_path_that_is_too_long_is_refused_or_said_and_httpd_serves(new_
     assert "x" * 150 in result.stderr or "too long" in result.stderr
 
 
-@ours
 @line("LIF-03")
 def test_a_socket_directory_that_is_not_there_is_said_and_httpd_serves(new_daemon):
     site = new_daemon("threads=2 connect-timeout=2", "WSGISocketPrefix {root}/nowhere/wsgi\n")
@@ -434,7 +433,6 @@ def test_one_group_that_cannot_start_does_not_keep_later_ones_from_starting(new_
     assert site.script(HELLO, "sub").get().body == b"hello"
 
 
-@ours
 @pytest.mark.parametrize("directive", ["WSGIAcceptMutex posixsem", "WSGISocketRotation Off", "WSGISocketRotation On"])
 def test_directives_about_sockets_that_have_nothing_to_do_here_are_accepted(new_daemon, directive):
     site = new_daemon("processes=2 threads=2", directive + "\n")

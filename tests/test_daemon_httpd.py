@@ -351,7 +351,6 @@ def test_a_script_replaced_by_an_older_one_is_reloaded(new_daemon):
     assert app.get().body == b"older"
 
 
-@ours
 def test_a_script_whose_new_version_does_not_load_is_500_and_the_next_version_is_served(new_daemon):
     site = new_daemon().start()
     app = site.script(HELLO)

@@ -102,7 +102,6 @@ def test_a_locale_that_there_is_not_is_a_warning_and_the_group_serves(new_daemon
     assert Puppet(site).value("os.environ['LC_ALL']") == "xx_XX.UTF-8"
 
 
-@ours
 @pytest.mark.parametrize("environment", [{}, {"LANG": "C", "LC_ALL": "C"}, {"LC_ALL": "POSIX"}], ids=str)
 def test_text_is_utf_8_whatever_the_locale_of_httpd(new_daemon, environment):
     site = new_daemon(environment=environment).start()

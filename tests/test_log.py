@@ -344,7 +344,6 @@ def test_a_line_longer_than_8_kb_is_not_lost(run, log):
     run("print('x' * 20000 + ' the end of the long line')")
 
 
-@ours
 def test_an_empty_line_between_two_others_does_not_disturb_them(run, log):
     log.expect("upper$")
     log.expect("lower$")

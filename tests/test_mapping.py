@@ -207,7 +207,6 @@ def test_a_rewritten_url_reaches_the_alias_with_pt_and_a_file_without(site, spli
     assert site.get("/redirected").header("Location").endswith("/one")
 
 
-@ours
 @pytest.mark.parametrize("target", ["/index", "/indexed/", "/fallen/missing"])
 def test_the_options_of_an_alias_hold_however_httpd_comes_to_its_url(site, target):
     assert site.get(target).body == b"another in index"
