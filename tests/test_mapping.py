@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.checklist import line, ours
+from harness.checklist import line
 
 CONFIG = """
 WSGIApplicationGroup %{GLOBAL}
