@@ -427,7 +427,8 @@ def test_subscribers_are_told_why_a_worker_ends(new_daemon, reason, options):
     site.log.wait_for(f"told event: {said}")
     site.log.wait_for(f"told shutdown: process_stopping {said}")
     site.log.wait_for("told atexit")
-    assert order_of(site) == ["event", "shutdown", "atexit"]
+    # With mod_wsgi the next process may have had its requests, too.
+    assert order_of(site)[:3] == ["event", "shutdown", "atexit"]
 
 
 @line("PY-188", "PY-189")
@@ -443,6 +444,7 @@ def test_shutdown_subscribers_are_told_before_atexit_functions_run(new_site, doo
     assert order_of(site) == ["event", "shutdown", "atexit"]
 
 
+@ours
 @embedded_only("a worker has one interpreter")
 @line("PY-189")
 def test_sub_interpreters_are_told_before_the_main_one(new_site):
