@@ -90,7 +90,7 @@ test-reference: setup setup-test venv ## the same tests against mod_wsgi, which 
 	$(say) 'tests against mod_wsgi'
 	@WSGI_MODULE=$$($(REFERENCE)/bin/mod_wsgi-express module-location) scripts/run-tests $(PYTEST_ARGS)
 
-docker-test: ## the smoke tests inside a container
+docker-test: ## the smoke tests inside a container; SUITE=trixie or sid takes that release of Debian, and its Python
 	@docker/test
 
 bench: setup build ## compare with a C handler and with mod_wsgi
