@@ -59,6 +59,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_set_content_type",
     "ap_show_mpm",
     "ap_state_query",
+    "ap_walk_config",
     "apr_brigade_cleanup",
     "apr_brigade_create",
     "apr_bucket_(transient|eos|flush|heap|file|pool|immortal)_create",

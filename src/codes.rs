@@ -92,6 +92,12 @@ codes! {
     UNDEFINED_TARGET = "WSGI0327",
     /// The configuration as a whole is impossible.
     CONTRADICTION = "WSGI0328",
+    /// An own GIL for the main interpreter, or by a Python that has none.
+    NO_OWN_GIL = "WSGI0198",
+    /// `WSGIFreeThreading` where Python has a GIL.
+    NO_FREE_THREADING = "WSGI0200",
+    /// `WSGIFreeThreading` for single interpreters.
+    FREE_THREADING_OF_GROUP = "WSGI0201",
     /// A name in `WSGITrustedProxyHeaders` that does nothing.
     UNKNOWN_PROXY_HEADER = "WSGI0430",
     /// The supervisor has ended by itself.

@@ -7,7 +7,7 @@ from harness.httpd import Httpd
 
 FLAGS_OF_THE_SERVER = (
     "WSGIDontWriteBytecode WSGICaseSensitivity WSGIRestrictEmbedded "
-    "WSGIRestrictStdin WSGIRestrictStdout WSGIRestrictSignal"
+    "WSGIRestrictStdin WSGIRestrictStdout WSGIRestrictSignal WSGIPerInterpreterGIL WSGIFreeThreading"
 ).split()
 
 FLAGS_OF_A_DIRECTORY = (

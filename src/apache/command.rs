@@ -53,7 +53,7 @@ const fn commands() -> Commands {
             },
             args_how: match directive.arguments {
                 Arguments::One => c::cmd_how_TAKE1,
-                Arguments::Raw => c::cmd_how_RAW_ARGS,
+                Arguments::Raw | Arguments::Section => c::cmd_how_RAW_ARGS,
             },
             errmsg: directive.help.as_ptr(),
         };
@@ -68,7 +68,10 @@ unsafe extern "C" fn apply(parms: *mut c::cmd_parms, directory: *mut c_void, arg
         // SAFETY: httpd passes a live cmd_parms for the call, the section's own DirectoryWritten, and a
         // NUL-terminated argument (http_config.h). Nothing else uses these meanwhile: the configuration is read by
         // one thread, and a .htaccess by the request's own, into a section made for it.
-        unsafe { apply_directive(&*parms, directory.cast(), argument) }
+        unsafe {
+            let refusal = apply_directive(&*parms, directory.cast(), argument);
+            if refusal.is_null() { read_section(parms) } else { refusal }
+        }
     }));
     match result {
         Ok(message) => message,
@@ -118,6 +121,27 @@ unsafe fn apply_directive(
             Ok(()) => std::ptr::null(),
             Err(refusal) => CStr::as_ptr(pool.copy(with_name(refusal.to_string(), directive).as_bytes())),
         }
+    }
+}
+
+/// Has httpd read the directives of a section, one after another, by way of [`apply`]; nothing for other directives.
+///
+/// # Safety
+/// As [`apply`] is called by httpd; nothing of the configuration is borrowed.
+unsafe fn read_section(parms: *mut c::cmd_parms) -> *const c_char {
+    // SAFETY: cmd_data of our table's entries is a `&'static Directive`. httpd's own sections have their directives read in
+    // the same way (server/core.c, virtualhost_section): ap_walk_config takes the first of them, or null, and the
+    // configuration that they go into. The slot of the server lives as long as the server, and nobody else uses it.
+    unsafe {
+        let directive = &*(*(*parms).cmd).cmd_data.cast::<Directive>();
+        if directive.arguments != Arguments::Section {
+            return std::ptr::null();
+        }
+        let server = (*parms).server;
+        let refusal = c::ap_walk_config((*(*parms).directive).first_child, parms, (*parms).context);
+        let slot = config::slot((*server).module_config).cast::<config::ServerSlot>();
+        directive.close(&mut (*slot).written);
+        refusal
     }
 }
 

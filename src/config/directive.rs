@@ -9,8 +9,8 @@ use gateway::Level;
 use super::word::Words;
 use super::written::{Direction, DirectoryWritten, ServerWritten, Text};
 use super::{
-    Accounts, GroupNames, Line, Pattern, Refusal, Remark, alias, daemon, handler, import, proxies, script, socket,
-    value,
+    Accounts, GroupNames, Line, Pattern, Refusal, Remark, alias, daemon, handler, import, interpreters, proxies,
+    script, socket, value,
 };
 use crate::codes;
 
@@ -34,6 +34,8 @@ pub enum Arguments {
     One,
     /// The rest of the line (`RAW_ARGS`).
     Raw,
+    /// As `Raw`, of a section whose directives are read after it.
+    Section,
 }
 
 /// One row of the table.
@@ -90,6 +92,11 @@ impl Directive {
         }
         (self.apply)(place, argument)
     }
+
+    /// The directives of a section have been read.
+    pub fn close(&self, server: &mut ServerWritten) {
+        interpreters::close(&mut server.python);
+    }
 }
 
 impl Place<'_> {
@@ -139,6 +146,14 @@ macro_rules! global_flag {
         one($name, Context::GlobalOnly, $help, |place, word| {
             place.server.python.$field = Some(value::flag($name, word)?);
             Ok(())
+        })
+    };
+}
+
+macro_rules! interpreter_flag {
+    ($name:literal, $field:ident, $help:literal) => {
+        one($name, Context::GlobalOnly, $help, |place, word| {
+            interpreters::set_flag(place, $name, word, |written| &mut written.$field)
         })
     };
 }
@@ -242,10 +257,7 @@ pub const DIRECTIVES: &[Directive] = &[
         c"WSGIPythonPath",
         Context::GlobalOnly,
         c"directories, separated by colons, to put before sys.path",
-        |place, word| {
-            place.server.python.path = Some(word.into());
-            Ok(())
-        },
+        interpreters::set_path,
     ),
     one(c"WSGIPythonOptimize", Context::GlobalOnly, c"level of Python's optimisation: 0, 1 or 2", |place, word| {
         place.server.python.optimize = Some(value::optimisation(c"WSGIPythonOptimize", word)?);
@@ -260,14 +272,35 @@ pub const DIRECTIVES: &[Directive] = &[
         Ok(())
     }),
     global_flag!(c"WSGIDontWriteBytecode", dont_write_bytecode, c"On to keep Python from writing .pyc files"),
-    one(c"WSGISwitchInterval", Context::GlobalOnly, c"seconds that a Python thread may hold the GIL", |place, word| {
-        place.server.python.switch_interval = Some(value::interval(c"WSGISwitchInterval", word)?);
-        Ok(())
-    }),
+    one(
+        c"WSGISwitchInterval",
+        Context::GlobalOnly,
+        c"seconds that a Python thread may hold the GIL",
+        interpreters::set_switch_interval,
+    ),
+    one(
+        c"WSGIPerInterpreterGIL",
+        Context::GlobalOnly,
+        c"On to give sub-interpreters a GIL of their own",
+        interpreters::set_own_gil,
+    ),
+    one(
+        c"WSGIFreeThreading",
+        Context::GlobalOnly,
+        c"On to run free-threaded Pythons without a GIL; has no effect here",
+        interpreters::set_free_threading,
+    ),
     global_flag!(c"WSGIRestrictEmbedded", restrict_embedded, c"On to forbid applications inside httpd's children"),
-    global_flag!(c"WSGIRestrictStdin", restrict_stdin, c"On to forbid the use of sys.stdin"),
-    global_flag!(c"WSGIRestrictStdout", restrict_stdout, c"On to forbid the use of sys.stdout"),
-    global_flag!(c"WSGIRestrictSignal", restrict_signal, c"Off to let applications install signal handlers"),
+    interpreter_flag!(c"WSGIRestrictStdin", restrict_stdin, c"On to forbid the use of sys.stdin"),
+    interpreter_flag!(c"WSGIRestrictStdout", restrict_stdout, c"On to forbid the use of sys.stdout"),
+    interpreter_flag!(c"WSGIRestrictSignal", restrict_signal, c"Off to let applications install signal handlers"),
+    Directive {
+        name: c"<WSGIInterpreterOptions",
+        context: Context::GlobalOnly,
+        arguments: Arguments::Section,
+        help: c"process-group= and application-group= of the interpreters that the section is for",
+        apply: interpreters::open,
+    },
 ];
 
 const fn one(name: &'static CStr, context: Context, help: &'static CStr, apply: Apply) -> Directive {
@@ -314,7 +347,7 @@ mod tests {
             ]
         );
         assert_eq!(named(Context::GlobalOnly).len() + 4 + 4 + 10, DIRECTIVES.len());
-        assert_eq!(DIRECTIVES.len(), 33);
+        assert_eq!(DIRECTIVES.len(), 36);
     }
 
     #[test]
@@ -333,6 +366,8 @@ mod tests {
             "WSGIRestrictStdin",
             "WSGIRestrictStdout",
             "WSGIRestrictSignal",
+            "WSGIPerInterpreterGIL",
+            "WSGIFreeThreading",
             "WSGISocketRotation",
         ];
         for name in flags {

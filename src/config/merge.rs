@@ -1,6 +1,7 @@
 //! Lays an inner context over an outer one: a value that is set wins, unset lets the outer one through.
 
 use super::handler;
+use super::interpreters::InterpreterWritten;
 use super::written::{DirectoryWritten, PythonWritten, ServerWritten};
 
 impl DirectoryWritten {
@@ -51,17 +52,28 @@ impl PythonWritten {
     fn merge(base: &PythonWritten, inner: &PythonWritten) -> PythonWritten {
         PythonWritten {
             home: over(&inner.home, &base.home),
-            path: over(&inner.path, &base.path),
             warnings: if inner.warnings.is_empty() { &base.warnings } else { &inner.warnings }.clone(),
             optimize: inner.optimize.or(base.optimize),
             hash_seed: inner.hash_seed.or(base.hash_seed),
             dont_write_bytecode: inner.dont_write_bytecode.or(base.dont_write_bytecode),
+            interpreter: InterpreterWritten::merge(&base.interpreter, &inner.interpreter),
+            blocks: base.blocks.iter().chain(&inner.blocks).cloned().collect(),
+            is_block_open: false,
+            restrict_embedded: inner.restrict_embedded.or(base.restrict_embedded),
+            case_sensitivity: inner.case_sensitivity.or(base.case_sensitivity),
+        }
+    }
+}
+
+impl InterpreterWritten {
+    fn merge(base: &InterpreterWritten, inner: &InterpreterWritten) -> InterpreterWritten {
+        InterpreterWritten {
+            path: over(&inner.path, &base.path),
             switch_interval: inner.switch_interval.or(base.switch_interval),
+            own_gil: inner.own_gil.or(base.own_gil),
             restrict_stdin: inner.restrict_stdin.or(base.restrict_stdin),
             restrict_stdout: inner.restrict_stdout.or(base.restrict_stdout),
             restrict_signal: inner.restrict_signal.or(base.restrict_signal),
-            restrict_embedded: inner.restrict_embedded.or(base.restrict_embedded),
-            case_sensitivity: inner.case_sensitivity.or(base.case_sensitivity),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! `written` keeps it, `remark` what is odd about it, `merge` lays inner over outer, [`settled`] answers for a request, [`alias`] and `matching` map
 //! URLs to scripts, [`handler`] gives names to them, [`daemon`], `daemon_options`, `given` and [`identity`] are about one process group, [`roster`] about all of them and
 //! the configuration as a whole, [`socket`] about where they are reached, `proxies` about who is believed, [`import`] lists what is loaded at start, [`expand`] makes group names, [`python`]
-//! says how the interpreter is started. The directives' pages are those of docs/directives/README.md.
+//! says how the interpreter is started, [`interpreters`] what some have apart. The directives' pages are those of docs/directives/README.md.
 
 pub mod accounts;
 pub mod alias;
@@ -18,6 +18,7 @@ mod given;
 pub mod handler;
 pub mod identity;
 pub mod import;
+pub mod interpreters;
 mod matching;
 mod merge;
 mod order;
@@ -41,6 +42,7 @@ pub use directive::{Arguments, Context, DIRECTIVES, Directive, Place};
 pub use expand::{Names, expand_application_group, expand_handler_group, expand_process_group, is_open_group};
 pub use handler::{HANDLER_CALLABLE, HandlerScript};
 pub use import::{Import, imports_of};
+pub use interpreters::Block;
 pub use matching::Pattern;
 pub use python::PythonSettings;
 pub use remark::{Line, Remark};

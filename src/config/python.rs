@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::interpreters::{Block, blocks_of};
 use super::written::{ServerWritten, Text};
 
 /// Where the hashes of `str` and `bytes` start from.
@@ -31,6 +32,8 @@ pub struct PythonSettings {
     pub dont_write_bytecode: bool,
     /// `None` is Python's own.
     pub switch_interval: Option<Duration>,
+    /// Whether sub-interpreters have a GIL of their own.
+    pub own_gil: bool,
     /// Whether `sys.stdin` is out of bounds.
     pub restrict_stdin: bool,
     /// Whether `sys.stdout` is out of bounds.
@@ -41,32 +44,47 @@ pub struct PythonSettings {
     pub restrict_embedded: Option<bool>,
     /// Whether names of files differ by case.
     pub case_sensitivity: bool,
+    /// What some interpreters have apart.
+    pub blocks: Vec<Block>,
 }
 
 impl PythonSettings {
     /// What the main server says.
     pub fn of(main: &ServerWritten) -> PythonSettings {
         let written = &main.python;
+        let interpreter = &written.interpreter;
         PythonSettings {
             home: written.home.clone().filter(|home| !home.is_empty()),
-            path: written.path.clone().filter(|path| !path.is_empty()),
+            path: interpreter.path.clone().filter(|path| !path.is_empty()),
             warnings: written.warnings.clone(),
             optimize: written.optimize.unwrap_or(0),
             hash_seed: written.hash_seed,
             dont_write_bytecode: written.dont_write_bytecode.unwrap_or(false),
-            switch_interval: written.switch_interval,
-            restrict_stdin: written.restrict_stdin.unwrap_or(false),
-            restrict_stdout: written.restrict_stdout.unwrap_or(false),
-            restrict_signal: written.restrict_signal.unwrap_or(true),
+            switch_interval: interpreter.switch_interval,
+            own_gil: interpreter.own_gil.unwrap_or(false),
+            restrict_stdin: interpreter.restrict_stdin.unwrap_or(false),
+            restrict_stdout: interpreter.restrict_stdout.unwrap_or(false),
+            restrict_signal: interpreter.restrict_signal.unwrap_or(true),
             restrict_embedded: written.restrict_embedded,
             case_sensitivity: case_sensitive(main),
+            blocks: written.blocks.clone(),
         }
     }
 
-    /// The entries of `path`.
+    /// The sections that are for interpreters of a process group (empty: httpd's own processes), the weakest first.
+    pub fn blocks_of(&self, process_group: &[u8]) -> Vec<&Block> {
+        blocks_of(&self.blocks, process_group)
+    }
+
+    /// Whether any interpreter inside httpd's processes is to have a GIL of its own.
+    pub fn asks_for_own_gils(&self) -> bool {
+        self.own_gil || self.blocks.iter().any(Block::asks_for_own_gils)
+    }
+
+    /// The entries of `path`, and of those of sections.
     pub fn path_entries(&self) -> impl Iterator<Item = &[u8]> {
-        let path = self.path.as_deref().unwrap_or_default();
-        path.split(|byte| *byte == b':').filter(|entry| !entry.is_empty())
+        let paths = self.path.as_deref().into_iter().chain(self.blocks.iter().filter_map(Block::path));
+        paths.flat_map(|path| path.split(|byte| *byte == b':')).filter(|entry| !entry.is_empty())
     }
 
     /// What stands between the interpreter's name and `-c` on its command line.
@@ -101,8 +119,13 @@ impl PythonSettings {
 
     /// The switch interval as Python reads it, in seconds.
     pub fn switch_interval_text(&self) -> Option<String> {
-        self.switch_interval.map(|interval| interval.as_secs_f64().to_string())
+        self.switch_interval.map(interval_text)
     }
+}
+
+/// An interval as Python reads it, in seconds.
+pub(super) fn interval_text(interval: Duration) -> String {
+    interval.as_secs_f64().to_string()
 }
 
 /// What `WSGICaseSensitivity` says, or what is usual on this system.

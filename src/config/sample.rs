@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::directive::{Arguments, DIRECTIVES, Place};
+use super::interpreters;
 use super::matching::Groups;
 use super::word::Words;
 use super::{Accounts, DirectoryWritten, GroupNames, Line, Pattern, Refusal, ServerWritten, User};
@@ -43,11 +44,17 @@ pub(super) fn apply_as(
     accounts: &dyn Accounts,
 ) -> Result<(), Refusal> {
     let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
+    if name.starts_with("</") {
+        interpreters::close(&mut server.python);
+        return Ok(());
+    }
+    // httpd takes the bracket off a section without arguments, and gives it as one.
+    let (name, rest) = name.strip_suffix('>').map_or((name, rest), |name| (name, ">"));
     let directive = DIRECTIVES.iter().find(|row| row.name.to_bytes() == name.as_bytes()).expect("a directive");
     let line = Some(Line { directive: name.to_owned(), file: "httpd.conf".to_owned(), number: 7 });
     let mut place = Place { server, directory, compile: &compile, resolve: &resolve, accounts, groups, line };
     match directive.arguments {
-        Arguments::Raw => directive.read(&mut place, rest.as_bytes(), rest.as_bytes()),
+        Arguments::Raw | Arguments::Section => directive.read(&mut place, rest.as_bytes(), rest.as_bytes()),
         Arguments::One => {
             let word = Words::of(rest.as_bytes()).word().expect("one argument");
             directive.read(&mut place, &word, rest.as_bytes())

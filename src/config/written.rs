@@ -4,7 +4,6 @@
 //! Texts are shared, not copied, since httpd merges sections anew for every request.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use gateway::proxy::{Network, ProxyHeader};
 
@@ -12,6 +11,7 @@ use super::alias::Alias;
 use super::daemon::Daemon;
 use super::handler::Handlers;
 use super::import::Import;
+use super::interpreters::{Block, InterpreterWritten};
 use super::python::HashSeed;
 use super::remark::{Line, Remark};
 use super::settled::HeadMapping;
@@ -82,15 +82,16 @@ pub(super) struct Direction {
 #[derive(Clone, Default)]
 pub(super) struct PythonWritten {
     pub(super) home: Option<Text>,
-    pub(super) path: Option<Text>,
     pub(super) warnings: Vec<Text>,
     pub(super) optimize: Option<u8>,
     pub(super) hash_seed: Option<HashSeed>,
     pub(super) dont_write_bytecode: Option<bool>,
-    pub(super) switch_interval: Option<Duration>,
-    pub(super) restrict_stdin: Option<bool>,
-    pub(super) restrict_stdout: Option<bool>,
-    pub(super) restrict_signal: Option<bool>,
+    /// Said outside of `<WSGIInterpreterOptions>`.
+    pub(super) interpreter: InterpreterWritten,
+    /// In the order of the configuration.
+    pub(super) blocks: Vec<Block>,
+    /// The last section is being read.
+    pub(super) is_block_open: bool,
     pub(super) restrict_embedded: Option<bool>,
     pub(super) case_sensitivity: Option<bool>,
 }

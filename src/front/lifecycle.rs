@@ -42,7 +42,10 @@ fn embedding(pool: Pool<'_>, server: Server<'_>) -> Option<Embedding> {
     let impossible = remarks::log_imports(server, imports);
     let embedding = Embedding::find(settings, impossible);
     match embedding.found() {
-        Ok(found) => announce(pool, &format!("Python/{}", found.version)),
+        Ok(found) => {
+            announce(pool, &format!("Python/{}", found.version));
+            remarks::log_own_gils(server, embedding.settings(), &found.version);
+        }
         Err(reason) => {
             log_line!(server, Error, codes::PYTHON_UNUSABLE; "Python interpreter configuration failed: {reason}; embedded applications will answer 500, everything else is served");
         }

@@ -42,6 +42,10 @@ impl Embedding {
         Embedding { found, settings, impossible }
     }
 
+    pub(super) fn settings(&self) -> &PythonSettings {
+        &self.settings
+    }
+
     pub(super) fn found(&self) -> Result<&Found, &str> {
         self.found.as_ref().map_err(String::as_str)
     }

@@ -6,6 +6,8 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use gateway::bootstrap::{OWN_GIL_LAST, OWN_GIL_SINCE};
+
 use crate::apache::{Log, Server, log_line};
 use crate::codes;
 use crate::config::{self, Import, PythonSettings, Remark, ServerWritten, Site};
@@ -33,6 +35,16 @@ fn log(server: Server<'_>, remark: &Remark) {
 pub(super) fn log_python_path(server: Server<'_>, settings: &PythonSettings) {
     for entry in settings.path_entries().filter(|entry| is_missing(path(entry))) {
         log_line!(server, Warning, codes::NO_PATH_ENTRY; "WSGIPythonPath names {}, which is not there, so modules are not found in it; correct it or take it out", path(entry).display());
+    }
+}
+
+/// Logs if interpreters are to have a GIL of their own and this Python has none for them.
+pub(super) fn log_own_gils(server: Server<'_>, settings: &PythonSettings, version: &str) {
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if settings.asks_for_own_gils() && !(OWN_GIL_SINCE..=OWN_GIL_LAST).contains(&found) {
+        let (since, last) = (OWN_GIL_SINCE, OWN_GIL_LAST);
+        log_line!(server, Warning, codes::NO_OWN_GIL; "WSGIPerInterpreterGIL has no effect with Python {version}: interpreters get a GIL of their own with {}.{} to {}.{}; they share one", since.0, since.1, last.0, last.1);
     }
 }
 

@@ -4,10 +4,28 @@
 use wire::SettingsWriter;
 
 use crate::apache::Httpd;
-use crate::config::PythonSettings;
+use crate::config::{Block, PythonSettings};
 
 /// The version of mod_wsgi whose behaviour we present as `mod_wsgi.version`.
 const PRESENTED_VERSION: &str = "6.1.1";
+
+/// What single interpreters have apart: `layers` says how many sections there are, the weakest first; what the section N
+/// says has names that begin with `layer.N.`.
+fn put_layers(writer: &mut SettingsWriter<'_>, blocks: &[&Block]) {
+    if blocks.is_empty() {
+        return;
+    }
+    writer.set(b"layers", blocks.len().to_string().as_bytes());
+    for (number, block) in blocks.iter().enumerate() {
+        let name = |name: &str| format!("layer.{number}.{name}").into_bytes();
+        if let Some(group) = block.application_group() {
+            writer.set(&name("application_group"), group);
+        }
+        for (setting, value) in block.settings() {
+            writer.set(&name(setting), &value);
+        }
+    }
+}
 
 /// The process that a block is for.
 pub(super) struct Process<'a> {
@@ -63,6 +81,8 @@ pub(super) fn settings_block(
     if let Some(interval) = python.switch_interval_text() {
         writer.set(b"switch_interval", interval.as_bytes());
     }
+    writer.set(b"own_gil", flag(python.own_gil));
+    put_layers(&mut writer, &python.blocks_of(process.process_group));
     more(&mut writer);
     writer.finish()?;
     Ok(block)

@@ -6,6 +6,12 @@ use std::fmt::Write as _;
 /// then say so in words that help nobody.
 pub const OLDEST: (u32, u32) = (3, 10);
 
+/// Oldest Python whose sub-interpreters can have a GIL of their own.
+pub const OWN_GIL_SINCE: (u32, u32) = (3, 12);
+
+/// Newest Python of which it is known how they are made: that is no part of the stable ABI.
+pub const OWN_GIL_LAST: (u32, u32) = (3, 14);
+
 /// Text that brings the support package in from `host_directory`, and runs `call` of its module.
 ///
 /// The directory stands in hexadecimal, so that no file name can end the string it is in. It is on

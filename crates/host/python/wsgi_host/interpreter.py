@@ -13,24 +13,41 @@ import threading  # noqa: F401
 import _wsgi_host
 
 from . import report, streams
+from .options import Options
 
 
-def setup(application_group: str) -> None:
+def setup(application_group, has_own_gil=False) -> None:
     """Called once in each interpreter, "" being the main one, before its first request.
 
-    In a worker the main interpreter is the only one; it has the name of its application group if that is known yet.
+    In a worker the main interpreter is the only one, and `application_group` is None as long as it has no name; what
+    depends on the name is then set when it gets one.
 
     Whatever does not stand in the way of requests is logged and left out; other errors are raised.
 
     Source: the order in which mod_wsgi 6.1.1 sets an interpreter up.
     """
     settings = _wsgi_host.settings()
-    streams.replace(settings)
+    options = Options(settings, has_own_gil or settings["door"] == "daemon")
     sys.argv = ["mod_wsgi"]
+    waits = application_group is None and options.depend_on_name()
+    if waits:
+        streams.replace(settings)
+    else:
+        _configure(application_group or "", options)
+    _register(application_group or "", settings, options if waits else None)
+
+
+def _configure(application_group, options):
+    """Sets what may differ from interpreter to interpreter."""
+    settings = options.of(application_group)
+    streams.replace(settings)
     _set_switch_interval(settings)
     _restrict_signals(settings)
-    _extend_path(settings)
-    _register(application_group, settings)
+    _extend_path(settings, options.python_paths(application_group))
+    # After the path is complete, which the modules look at.
+    from . import modules
+
+    modules.install(application_group, settings)
 
 
 def _set_switch_interval(settings):
@@ -50,16 +67,17 @@ def _is_service(settings):
     return settings["door"] == "daemon" and settings["threads"] == "0"
 
 
-def _extend_path(settings):
+def _extend_path(settings, python_paths):
     """What WSGIPythonPath (python-path) and home add to the module search path."""
-    _add_site_directories(settings)
+    for python_path in python_paths:
+        _add_site_directories(python_path)
     if settings.get("home"):
         sys.path.insert(0, settings["home"])
 
 
-def _add_site_directories(settings):
+def _add_site_directories(python_path):
     """Adds WSGIPythonPath as site directories (.pth files work) and moves what is new to the front."""
-    directories = [entry for entry in settings.get("python_path", "").split(os.pathsep) if entry]
+    directories = [entry for entry in python_path.split(os.pathsep) if entry]
     if not directories:
         return
     import site
@@ -79,12 +97,11 @@ def _add_site_directories(settings):
     sys.path[:] = [entry for entry in sys.path if entry not in known] + before
 
 
-def _register(application_group, settings):
+def _register(application_group, settings, waiting):
     from . import events, exits, file_wrapper, loader, modules, requests
 
-    modules.install(application_group, settings)
     reporter = report.Reporter(application_group, settings)
-    names = GroupNames(modules, reporter, settings)
+    names = GroupNames(modules, reporter, settings, waiting)
     scripts = loader.Loader(reporter, case_sensitive=settings["case_sensitivity"] != "0")
     _wsgi_host.register(
         template=_template(settings, modules),
@@ -111,15 +128,24 @@ def _register(application_group, settings):
 class GroupNames:
     """Where the name of the application group stands, for a worker that learns it from its first request."""
 
-    def __init__(self, modules, reporter, settings):
+    def __init__(self, modules, reporter, settings, waiting):
+        """`waiting`: the options that have waited for the name, or None."""
         self._modules = modules
         self._reporter = reporter
         self._settings = settings
+        self._waiting = waiting
 
     def adopt(self, application_group) -> None:
         """Called before the first script is loaded; never raises."""
         self._reporter.rename(application_group, self._settings)
-        self._modules.rename(application_group)
+        if self._waiting is None:
+            self._modules.rename(application_group)
+            return
+        try:
+            _configure(application_group, self._waiting)
+        except Exception as failure:
+            text = f"WSGI0431: cannot set the interpreter up for application group '{application_group}': "
+            report.write(f"{text}{report.cause(failure)}; going on without", failure)
 
 
 def _template(settings, modules):

@@ -18,8 +18,10 @@ def main() -> None:
     settings = _wsgi_host.settings()
     _register_dumps(settings)
     _set_environment(settings)
-    process.set_up(settings.get("pool_group", ""))
-    if settings["threads"] == "0":
+    is_service = settings["threads"] == "0"
+    # A service gets no request from which it could take a name.
+    process.set_up(settings.get("pool_group", "" if is_service else None))
+    if is_service:
         process.end_after(_run_service)
     else:
         process.end_after(_serve, _wsgi_host.park)

@@ -22,6 +22,7 @@ mod instance;
 mod interpreter;
 mod module;
 mod object;
+mod own_gil;
 mod process;
 mod registry;
 mod request_type;

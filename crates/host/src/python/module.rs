@@ -4,6 +4,7 @@ use std::ffi::{CStr, c_int};
 use std::time::Duration;
 
 use gateway::Level;
+use gateway::bootstrap::OWN_GIL_SINCE;
 use pyo3::ffi;
 
 use super::attach::Attached;
@@ -12,33 +13,52 @@ use super::instance::{Arguments, NO_METHOD, Table, guard, method};
 use super::interpreter::{Interpreter, Support};
 use super::object::{Raised, Ref};
 use super::process::{self, Stage};
-use super::{active, exits, input_type, registry, request_type, script, worker};
+use super::{active, exits, input_type, own_gil, registry, request_type, script, worker};
 use crate::measure;
 
 #[unsafe(no_mangle)]
 #[allow(missing_docs, reason = "the name is CPython's")]
 pub extern "C" fn PyInit__wsgi_host() -> *mut ffi::PyObject {
     // SAFETY: called by the import system, attached; the definition is a static that CPython completes
-    // once, under the GIL (PEP 489).
-    unsafe { ffi::PyModuleDef_Init(&raw mut DEFINITION) }
+    // once, under the GIL (PEP 489): the main interpreter's import comes before any other.
+    unsafe {
+        if own_gil::version() < OWN_GIL_SINCE {
+            ffi::PyModuleDef_Init(&raw mut DEFINITION)
+        } else {
+            ffi::PyModuleDef_Init(&raw mut DEFINITION_3_12)
+        }
+    }
 }
 
-static mut DEFINITION: ffi::PyModuleDef = ffi::PyModuleDef {
-    m_base: ffi::PyModuleDef_HEAD_INIT,
-    m_name: c"_wsgi_host".as_ptr(),
-    m_doc: c"The native half of mod_wsgi_rs inside a Python interpreter.".as_ptr(),
-    m_size: 0,
-    m_methods: METHODS.as_ptr(),
-    m_slots: SLOTS.as_ptr(),
-    m_traverse: None,
-    m_clear: None,
-    m_free: None,
-};
+static mut DEFINITION: ffi::PyModuleDef = definition(SLOTS.as_ptr());
 
-static SLOTS: Table<ffi::PyModuleDef_Slot, 2> = Table([
-    ffi::PyModuleDef_Slot { slot: ffi::Py_mod_exec, value: execute as *mut _ },
-    ffi::PyModuleDef_Slot { slot: 0, value: std::ptr::null_mut() },
-]);
+static mut DEFINITION_3_12: ffi::PyModuleDef = definition(SLOTS_3_12.as_ptr());
+
+const fn definition(slots: *mut ffi::PyModuleDef_Slot) -> ffi::PyModuleDef {
+    ffi::PyModuleDef {
+        m_base: ffi::PyModuleDef_HEAD_INIT,
+        m_name: c"_wsgi_host".as_ptr(),
+        m_doc: c"The native half of mod_wsgi_rs inside a Python interpreter.".as_ptr(),
+        m_size: 0,
+        m_methods: METHODS.as_ptr(),
+        m_slots: slots,
+        m_traverse: None,
+        m_clear: None,
+        m_free: None,
+    }
+}
+
+const EXECUTE: ffi::PyModuleDef_Slot = ffi::PyModuleDef_Slot { slot: ffi::Py_mod_exec, value: execute as *mut _ };
+const NO_MORE: ffi::PyModuleDef_Slot = ffi::PyModuleDef_Slot { slot: 0, value: std::ptr::null_mut() };
+
+// Python/C API, "Module Objects": Py_mod_multiple_interpreters with Py_MOD_PER_INTERPRETER_GIL_SUPPORTED. A version
+// before 3.12 refuses the slot.
+const MULTIPLE_INTERPRETERS: ffi::PyModuleDef_Slot =
+    ffi::PyModuleDef_Slot { slot: 3, value: std::ptr::without_provenance_mut(2) };
+
+static SLOTS: Table<ffi::PyModuleDef_Slot, 2> = Table([EXECUTE, NO_MORE]);
+
+static SLOTS_3_12: Table<ffi::PyModuleDef_Slot, 3> = Table([EXECUTE, MULTIPLE_INTERPRETERS, NO_MORE]);
 
 static METHODS: Table<ffi::PyMethodDef, 16> = Table([
     method!(call, c"settings", settings, c"settings(): the process's settings, a dict of str."),
@@ -274,7 +294,8 @@ fn interpreters_exit(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Rai
     Ok(py.none())
 }
 
-fn done(_py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+fn done(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    own_gil::halt(py);
     process::advance(Stage::Done);
     worker::end_process();
     // Python is not finalised: threads that the application left behind would die in the middle of C

@@ -10,7 +10,7 @@ use pyo3::ffi;
 use super::attach::{Attached, adopt, attach};
 use super::interpreter::Interpreter;
 use super::object::{Raised, Ref};
-use super::process;
+use super::{own_gil, process};
 
 /// Most sub-interpreters of a process whose names clients have chosen (`%{HOST}`, say): each costs
 /// megabytes. Those that the configuration names are as many as it names.
@@ -124,16 +124,22 @@ pub(super) fn enter<R>(py: Attached, interpreter: &'static Interpreter, work: im
 /// Makes a sub-interpreter on the main thread and sets it up; logs why if it fails.
 fn create(_py: Attached, group: &[u8]) -> Option<&'static Interpreter> {
     let name = String::from_utf8_lossy(group).into_owned();
-    process::log(Level::Info, format!("creating sub-interpreter '{name}'").as_bytes());
+    let wants_own_gil =
+        wire::Settings::parse(process::settings()).is_ok_and(|settings| own_gil::is_wanted(&settings, group));
     let mut created = None;
-    // SAFETY: attached to main; Py_NewInterpreter switches this thread to a new state of the new
-    // interpreter, or leaves main's current (null); main's state is made current again at the end.
+    // SAFETY: attached to main; Py_NewInterpreter, with or without a configuration, switches this thread to a new state of
+    // the new interpreter, or leaves main's current (null); main's state is made current again at the end, for which
+    // PyThreadState_Swap takes main's GIL where it was let go (3.12).
     unsafe {
         let of_main = ffi::PyThreadState_Get();
-        let state = ffi::Py_NewInterpreter();
+        let with_own_gil = if wants_own_gil { own_gil::new_interpreter() } else { None };
+        let has_own_gil = with_own_gil.is_some();
+        let state = with_own_gil.unwrap_or_else(|| ffi::Py_NewInterpreter());
         if !state.is_null() {
             let py = Attached::assume_unregistered();
-            match set_up(py, group) {
+            let gil = if has_own_gil { " with a GIL of its own" } else { "" };
+            process::log(Level::Info, format!("creating sub-interpreter '{name}'{gil}").as_bytes());
+            match set_up(py, group, has_own_gil) {
                 Ok(()) => created = REGISTERED.take(),
                 Err(raised) => {
                     REGISTERED.take();
@@ -143,7 +149,12 @@ fn create(_py: Attached, group: &[u8]) -> Option<&'static Interpreter> {
             match created {
                 // The main thread keeps it for good: Python 3.11 cannot make a state for an interpreter
                 // whose last one is gone, and other threads' go with the threads.
-                Some(interpreter) => adopt(interpreter, state),
+                Some(interpreter) => {
+                    adopt(interpreter, state);
+                    if has_own_gil {
+                        own_gil::remember(interpreter);
+                    }
+                }
                 // Nothing of ours is in it yet, and this is its only thread.
                 None => ffi::Py_EndInterpreter(state),
             }
@@ -159,11 +170,12 @@ fn create(_py: Attached, group: &[u8]) -> Option<&'static Interpreter> {
 }
 
 /// Runs the bootstrap of `wsgi_host.interpreter` in the current interpreter.
-fn set_up(py: Attached, group: &[u8]) -> Result<(), Raised> {
+fn set_up(py: Attached, group: &[u8], has_own_gil: bool) -> Result<(), Raised> {
     let settings = wire::Settings::parse(process::settings()).ok();
     let directory = settings.and_then(|settings| settings.get(b"host_directory")).unwrap_or_default();
     let hex: String = group.iter().map(|byte| format!("{byte:02x}")).collect();
-    let call = format!("setup(bytes.fromhex('{hex}').decode('latin-1'))");
+    let own_gil = if has_own_gil { "True" } else { "False" };
+    let call = format!("setup(bytes.fromhex('{hex}').decode('latin-1'), {own_gil})");
     let text = gateway::bootstrap::text(directory, "interpreter", &call);
     py.run(&text)
 }
