@@ -186,8 +186,13 @@ def application(environ, start_response):
 HELLO = "def application(e, s):\n    s('200 OK', [])\n    return [b'hello']\n"
 
 
-def overtakes(site, holder, other, begun):
-    """Whether a request to `other` is answered while one to `holder` holds its GIL."""
+def overtakes(site):
+    """Whether a request to the main interpreter is answered while one to the other holds its GIL."""
+    holder, other = site.script(HOLD, "sub"), site.script(HELLO, "main")
+    directory = site.root / "held"
+    directory.mkdir()
+    directory.chmod(0o777)
+    begun = directory / "begun"
     other.get()
     thread = threading.Thread(target=holder.get, args=[f"?{begun}"])
     thread.start()
@@ -200,35 +205,27 @@ def overtakes(site, holder, other, begun):
     return was_running
 
 
-@pytest.fixture
-def begun(tmp_path):
-    for directory in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        directory.chmod(0o777)
-    return tmp_path / "begun"
-
-
 @line("PY-204", "INT-04")
 @embedded_only("each application of a group has a process of its own")
 @own_gils
-def test_an_interpreter_with_its_own_gil_does_not_hold_up_others(new_site, home, begun):
+def test_an_interpreter_with_its_own_gil_does_not_hold_up_others(new_site, home):
     site = new_site(ON, python_home=home).start()
-    holder, other = site.script(HOLD, "sub"), site.script(HELLO, "main")
-    assert overtakes(site, holder, other, begun)
+    assert overtakes(site)
     (said,) = site.log.matching("creating sub-interpreter 'sub'|Creating sub-interpreter 'sub'")
     assert "GIL" in said.message
 
 
 @embedded_only("each application of a group has a process of its own")
 @own_gils
-def test_without_the_directive_interpreters_share_the_gil(new_site, home, begun):
+def test_without_the_directive_interpreters_share_the_gil(new_site, home):
     site = new_site(python_home=home).start()
-    assert not overtakes(site, site.script(HOLD, "sub"), site.script(HELLO, "main"), begun)
+    assert not overtakes(site)
 
 
 @ours
-def test_applications_of_a_group_never_hold_each_other_up(new_daemon, begun):
+def test_applications_of_a_group_never_hold_each_other_up(new_daemon):
     site = new_daemon("threads=2").start()
-    assert overtakes(site, site.script(HOLD, "sub"), site.script(HELLO, "main"), begun)
+    assert overtakes(site)
 
 
 @embedded_only("a process of a group has one interpreter")
