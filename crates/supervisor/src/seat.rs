@@ -232,6 +232,11 @@ impl Seat {
         }
     }
 
+    /// How many requests its last process says that it has begun.
+    pub(crate) fn begun(&self, board: &Board) -> u64 {
+        board.map.seat(self.number).map_or(0, |seat| seat.begun.load(Relaxed))
+    }
+
     /// The generation that was last written down.
     pub(crate) fn generation(&self, board: &Board) -> u32 {
         board.map.seat(self.number).map_or(0, |seat| seat.generation.load(Relaxed))

@@ -168,6 +168,8 @@ impl GroupState {
         }
         let pid = worker.pid();
         let name = Show(&self.terms.group.name);
+        let age = now.duration_since(worker.started()).as_secs();
+        let begun = pool.seats.get(index).map_or(0, |seat| seat.begun(&self.terms.board));
         let how = describe(ending);
         let next = Next(wait.map(When));
         let limits = Limits { cpu: pool.group().cpu_time_limit > 0, memory: has_memory_limit(pool.group()) };
@@ -188,7 +190,7 @@ impl GroupState {
             self.log.problem(
                 Level::Error,
                 codes::CRASHED,
-                format_args!("process (pid={pid}) of group '{name}' has died: {how}; {}{next}", remedy(ending, limits)),
+                format_args!("process (pid={pid}) of group '{name}' has died: {how}; {}; it was {age} s old and had begun {begun} requests{next}", remedy(ending, limits)),
             );
         }
     }
