@@ -105,11 +105,15 @@ impl fmt::Display for Failure {
                 "listener backlog limit was exceeded within connect-timeout on '{}': all threads are busy; more processes or threads, or a larger listen-backlog, would help",
                 path.display()
             ),
-            Self::Unreachable(path, err) => write!(
-                f,
-                "Unable to connect on '{}': {err}; httpd's user needs access to every directory of the path (WSGISocketPrefix)",
-                path.display()
-            ),
+            Self::Unreachable(path, err) => {
+                write!(f, "Unable to connect on '{}': {err}; ", path.display())?;
+                f.write_str(match err.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        "httpd's user needs access to every directory of the path (WSGISocketPrefix)"
+                    }
+                    _ => "the supervisor of daemon processes does not run, or the group has gone at a reload",
+                })
+            }
             Self::Impostor(reason) => f.write_str(reason),
             Self::Refused(attempts) => {
                 write!(f, "Maximum number of attempts ({attempts}) reached: process after process was ending")

@@ -114,7 +114,8 @@ impl Search<'_> {
                     // The supervisor ended before it could answer.
                     None => self.pause(client, Cause::Socket, || Failure::NoneServing)?,
                 },
-                Err(ConnectError::Busy) => self.pause(client, Cause::Socket, || Failure::Backlog(path))?,
+                // The desk's backlog, which says nothing of threads.
+                Err(ConnectError::Busy) => self.pause(client, Cause::Socket, || Failure::NoneServing)?,
                 Err(ConnectError::Absent(err)) => {
                     self.pause(client, Cause::Socket, || Failure::Unreachable(path, err))?;
                 }
