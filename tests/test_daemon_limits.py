@@ -182,6 +182,16 @@ def test_memory_limits_are_the_kernels_and_an_application_over_one_gets_a_memory
     assert puppet.run(code) == "refused"
 
 
+@ours
+@pytest.mark.parametrize("option", ["memory-limit", "virtual-memory-limit"])
+def test_a_memory_limit_that_no_python_can_start_in_is_named(new_daemon, option):
+    site = new_daemon(f"{option}=1000000").start()
+    site.log.allow("WSGI0371")
+    site.log.expect("WSGI0311.*memory-limit= or virtual-memory-limit= may be too small")
+    wait_until(lambda: site.log.matching("WSGI0311"), "a process to fail")
+    assert site.script(HELLO).get().status == 503
+
+
 @line("OPT-23")
 def test_a_request_over_request_timeout_ends_its_worker_and_the_log_shows_where_it_was(new_daemon):
     site = new_daemon("threads=1 request-timeout=1 graceful-timeout=1 shutdown-timeout=1").start()

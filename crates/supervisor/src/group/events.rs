@@ -181,10 +181,13 @@ impl GroupState {
         } else if !worker.is_ready() && !worker.is_leaving() {
             let words = worker.last_words();
             let words = if words.is_empty() { "it said nothing".to_owned() } else { format!("it said: {words}") };
+            let hint = if limits.memory { "; memory-limit= or virtual-memory-limit= may be too small" } else { "" };
             self.log.problem(
                 Level::Error,
                 codes::NOT_READY,
-                format_args!("process (pid={pid}) of group '{name}' ended before it was ready: {how}; {words}{next}"),
+                format_args!(
+                    "process (pid={pid}) of group '{name}' ended before it was ready: {how}; {words}{hint}{next}"
+                ),
             );
         } else {
             self.log.problem(
