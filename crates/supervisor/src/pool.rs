@@ -1,7 +1,10 @@
 //! A pool: the workers of one application group, on seats of their own.
 
+mod ends;
+mod failures;
+
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gateway::Level;
 use wire::SeatState;
@@ -16,16 +19,7 @@ use crate::plan::{self, Action, Standing};
 use crate::seat::Seat;
 use crate::terms::{Terms, Title};
 use crate::words::{Show, When};
-use crate::worker::{Stage, Worker, start_limit};
-
-/// Processes that end, or find their script changed, before this age are something that could go on without pause.
-const YOUNG: Duration = Duration::from_secs(1);
-
-/// The least wait where an interpreter has hung, so that what waits for it is refused.
-const SUSPECT_WAIT: Duration = Duration::from_secs(1);
-
-/// httpd's parent does not wait much longer for its own end.
-const LONGEST_STOP: Duration = Duration::from_secs(5);
+use crate::worker::Worker;
 
 /// What is to become of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,138 +172,6 @@ impl Pool {
         }
     }
 
-    /// The process of a seat has failed, and was last well at that time. Gives the time until the next is started
-    /// there.
-    pub(crate) fn fail(&mut self, index: usize, well: Instant, now: Instant) -> Duration {
-        self.has_settled = true;
-        let Some(seat) = self.seats.get_mut(index) else { return Duration::ZERO };
-        let wait = seat.backoff.fail(well, now);
-        // Whoever waits for the seat has waited long, and would for the next one.
-        let wait = if seat.is_suspect() { wait.max(SUSPECT_WAIT) } else { wait };
-        seat.retry_at = Some(now + wait);
-        // Where another process follows at once, children wait for it, as does what is in the backlog.
-        let is_soon = wait.is_zero() && self.hold_until.is_none();
-        seat.vacate(&self.terms.board, if is_soon { SeatState::Starting } else { SeatState::Failed });
-        wait
-    }
-
-    /// The process of a seat hung before it became a worker.
-    pub(crate) fn suspect(&mut self, index: usize) {
-        if let Some(seat) = self.seats.get_mut(index) {
-            seat.suspect();
-        }
-    }
-
-    /// The process of a seat has become a worker.
-    pub(crate) fn clear(&mut self, index: usize) {
-        if let Some(seat) = self.seats.get_mut(index) {
-            seat.clear(&self.terms.board);
-        }
-    }
-
-    /// The process of a seat has ended as it should; another one has its work, or will be started at once.
-    pub(crate) fn vacate(&mut self, index: usize) {
-        if let Some(seat) = self.seats.get_mut(index) {
-            seat.vacate(&self.terms.board, SeatState::Empty);
-        }
-    }
-
-    /// A process of this age ends by itself. If it is a young one, the next has to wait like after a failure.
-    pub(crate) fn lose(&mut self, age: Duration, now: Instant) {
-        if age < YOUNG {
-            self.hold_until = Some(now + self.hold.fail(now, now));
-        }
-    }
-
-    /// All processes are to be replaced by new ones, since one of this age has found its script changed. A script that
-    /// changes itself when it is loaded must not start processes without pause.
-    pub(crate) fn reload(&mut self, age: Duration, now: Instant) {
-        if age < YOUNG {
-            self.hold_until = Some(now + (YOUNG - age));
-        }
-        self.generation = self.generation.wrapping_add(1).max(1);
-        for seat in &mut self.seats {
-            seat.forget();
-            if seat.retry_at.take().is_some() {
-                seat.vacate(&self.terms.board, SeatState::Empty);
-            }
-        }
-    }
-
-    /// Sends the signals that are due.
-    pub(crate) fn press_on(&mut self, log: &Log, now: Instant) {
-        let group = &self.terms.group;
-        for worker in self.seats.iter_mut().filter_map(|seat| seat.worker.as_mut()) {
-            if !worker.tick(now) {
-                continue;
-            }
-            let (pid, name) = (worker.pid(), Show(&group.name));
-            if worker.has_started() || worker.is_leaving() {
-                log.problem(
-                    Level::Warning,
-                    codes::SLOW_EXIT,
-                    format_args!("process (pid={pid}) of group '{name}' did not end in time and is killed"),
-                );
-            } else {
-                log.problem(
-                    Level::Error,
-                    codes::STUCK_START,
-                    format_args!(
-                        "process (pid={pid}) of group '{name}' has not become a worker within {} seconds and is killed: \
-                         the interpreter's own start hangs (sitecustomize, a .pth file, a file system that does not \
-                         answer); try, as user {}: {} -c pass",
-                        start_limit(group).as_secs(),
-                        group.uid,
-                        Show(&group.python),
-                    ),
-                );
-            }
-        }
-    }
-
-    fn drain(&mut self, index: usize, log: &Log, now: Instant) {
-        let Some(worker) = self.seats.get_mut(index).and_then(|seat| seat.worker.as_mut()) else { return };
-        let (reason, limit) = match worker.stage() {
-            Stage::Retiring(retirement) => (String::from_utf8_lossy(&retirement.reason).into_owned(), retirement.limit),
-            _ => ("reload".to_owned(), 0),
-        };
-        worker.drain(&reason, limit, now);
-        log.info(format_args!(
-            "process (pid={}) of group '{}' is replaced and ends when its requests have: {reason}",
-            worker.pid(),
-            Show(&self.terms.group.name),
-        ));
-    }
-
-    fn press(&mut self, index: usize, log: &Log, now: Instant) {
-        let limit = self.group().graceful_timeout.max(1);
-        let Some(worker) = self.seats.get_mut(index).and_then(|seat| seat.worker.as_mut()) else { return };
-        worker.drain("its seat is needed", limit, now);
-        log.info(format_args!(
-            "process (pid={}) of group '{}' has {limit} seconds to end: its seat is needed",
-            worker.pid(),
-            Show(&self.terms.group.name),
-        ));
-    }
-
-    /// The pool is to end: nothing is started any more, and processes drain, within `limit` seconds if it is not 0.
-    pub(crate) fn leave(&mut self, reason: &str, limit: u64, now: Instant) {
-        self.fate = Fate::Leaves;
-        self.hold_until = None;
-        for seat in &mut self.seats {
-            match &mut seat.worker {
-                Some(worker) => {
-                    let is_draining = *worker.stage() == Stage::Draining;
-                    if !worker.is_leaving() || (is_draining && limit > 0) {
-                        worker.drain(reason, limit, now);
-                    }
-                }
-                None if seat.retry_at.take().is_some() => seat.vacate(&self.terms.board, SeatState::Empty),
-                None => {}
-            }
-        }
-    }
-
     /// Ends the sockets.
     pub(crate) fn end(self) {
         self.seats.into_iter().for_each(Seat::end);
@@ -324,20 +186,6 @@ impl Pool {
                     error.code(),
                     format_args!("{error}; connections wait until the seat has a process"),
                 );
-            }
-        }
-    }
-
-    /// Everything is to end, within `shutdown-timeout` and [`LONGEST_STOP`].
-    pub(crate) fn stop(&mut self, reason: &str, now: Instant) {
-        self.fate = Fate::Leaves;
-        self.hold_until = None;
-        let own = Duration::from_secs(self.group().shutdown_timeout);
-        let limit = if own.is_zero() { LONGEST_STOP } else { own.min(LONGEST_STOP) };
-        for seat in &mut self.seats {
-            seat.retry_at = None;
-            if let Some(worker) = &mut seat.worker {
-                worker.stop(reason, limit, now);
             }
         }
     }
