@@ -375,6 +375,34 @@ def test_after_sigusr1_a_request_has_until_its_deadline(new_daemon, options):
     assert site.process() != old
 
 
+@line("OPT-30")
+def test_after_sigusr1_a_request_has_all_of_graceful_timeout_whatever_shutdown_timeout_is(new_daemon):
+    site = new_daemon("threads=4 graceful-timeout=30 shutdown-timeout=1").start()
+    gated = Gated(site)
+    with gated.begin("one") as connection:
+        old = site.process()
+        os.kill(old, signal.SIGUSR1)
+        began = time.monotonic()
+        wait_until(lambda: time.monotonic() - began > 5, "more than shutdown-timeout, and what is added to it")
+        gated.open("one")
+        assert connection.response().body == str(old).encode()
+
+
+@ours
+@line("LIF-11")
+def test_after_a_reload_a_request_of_a_removed_group_has_as_long_as_it_needs(new_daemon):
+    site = new_daemon("threads=4 graceful-timeout=1 shutdown-timeout=1").start()
+    gated = Gated(site)
+    with gated.begin("one") as connection:
+        old = site.process()
+        site.configure("")
+        site.graceful()
+        began = time.monotonic()
+        wait_until(lambda: time.monotonic() - began > 5, "more than both limits, and what is added to them")
+        gated.open("one")
+        assert connection.response().body == str(old).encode()
+
+
 @ours
 @line("IMP-12")
 def test_without_a_graceful_timeout_a_busy_worker_ends_within_shutdown_timeout_of_sigusr1(new_daemon):

@@ -566,7 +566,8 @@ def test_a_signal_ends_the_process_with_its_exit_functions(start, script, number
     worker.get(script(HELLO, top=top))
     worker.signal(number)
     assert worker.wait() == 0
-    assert worker.wait_for("stopping")["reason"] == b"shutdown_signal"
+    message = worker.wait_for("stopping")
+    assert (message["reason"], message["limit"]) == (b"shutdown_signal", b"5")
     assert (tmp_path / "bye").exists()
 
 
@@ -632,7 +633,8 @@ def test_inactivity_counts_from_the_first_request(start, script):
 def test_a_request_that_runs_too_long_ends_its_process(start, script):
     worker, app = start(threads=1, request_timeout=SECOND, graceful_timeout=0, shutdown_timeout=SECOND).ready(), script(SLOW)
     connection = begin(worker, app)
-    assert worker.wait_for("stopping")["reason"] == b"request_timeout"
+    message = worker.wait_for("stopping")
+    assert (message["reason"], message["limit"]) == (b"request_timeout", str(SECOND).encode())
     assert worker.wait() == 124
     assert connection.is_closed()
     assert "WSGI0350: Daemon process request time limit exceeded: request GET /" in worker.text()

@@ -33,7 +33,7 @@ pub(crate) enum Stage {
     Serving,
     /// Ready, and wants to be replaced.
     Retiring(Retirement),
-    /// Told to drain, without a limit.
+    /// Told to drain, or draining by itself, without a limit.
     Draining,
     /// Told to end, or ending by itself.
     Leaving,
@@ -186,8 +186,22 @@ impl Worker {
         }
     }
 
-    /// It ends by itself, and has `shutdown-timeout` for that.
-    pub(crate) fn set_stopping(&mut self, now: Instant) {
+    /// It ends by itself, and means to have ended in `limit` seconds, 0 for however long its requests take. What it was
+    /// told before stays: then it says only that it has heard.
+    pub(crate) fn set_stopping(&mut self, limit: u64, now: Instant) {
+        if self.is_leaving() {
+            return;
+        }
+        if limit == 0 {
+            self.stage = Stage::Draining;
+            return;
+        }
+        self.stage = Stage::Leaving;
+        self.end_by(None, now + seconds(limit) + GRACE);
+    }
+
+    /// It can be told nothing any more, and ends with its channel: it has `shutdown-timeout` for that.
+    pub(crate) fn set_astray(&mut self, now: Instant) {
         self.stage = Stage::Leaving;
         let own = if self.shutdown_timeout.is_zero() { LONGEST_END } else { self.shutdown_timeout };
         self.end_by(None, now + own + GRACE);

@@ -148,6 +148,31 @@ fn retiring_worker_serves_until_its_replacement_does() {
 }
 
 #[test]
+fn process_that_drains_is_left_alone_however_long_its_requests_take() {
+    let httpd = Httpd::start(4);
+    // The fake worker says, as any does, that it is stopping: it is not to get less time for that.
+    httpd.settle(&[Group { shutdown_timeout: 1, ..httpd.group("") }]);
+    let old = httpd.until_serving(0);
+    let mut kept = httpd.connect(0).expect("connected");
+    assert_eq!(kept.say("retire"), "{}\n");
+    until("drains", || httpd.state(0) == SeatState::Draining);
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(4);
+    until("more than shutdown-timeout and the grace", || std::time::Instant::now() > limit);
+    assert!(kept.say("look").contains(&format!("\"pid\": {old}")), "{}", httpd.log());
+    assert!(!httpd.log().contains("WSGI0"), "{}", httpd.log());
+}
+
+#[test]
+fn process_that_does_not_end_by_when_it_meant_to_is_killed() {
+    let httpd = Httpd::start(4);
+    httpd.settle(&[Group { shutdown_timeout: 60, ..httpd.group("") }]);
+    let old = httpd.until_serving(0);
+    assert_eq!(httpd.say(0, "lie 1"), "{}\n");
+    httpd.until_logged("did not end in time and is killed");
+    until("gone", || !is_running(old));
+}
+
+#[test]
 fn reload_replaces_every_process_with_the_next_generation() {
     let httpd = Httpd::start(4);
     httpd.settle(&[Group { processes: 2, ..httpd.group("") }]);

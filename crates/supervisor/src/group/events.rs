@@ -71,7 +71,7 @@ impl GroupState {
             Event::Message(FromWorker::Stopping(stopping)) => {
                 log.info(format_args!("process (pid={pid}) of group '{name}' ends: {}", Show(&stopping.reason)));
                 let was_told = worker.is_leaving();
-                worker.set_stopping(now);
+                worker.set_stopping(stopping.limit, now);
                 let age = now.duration_since(worker.started());
                 if !was_told {
                     found.lose(age, now);
@@ -110,7 +110,7 @@ impl GroupState {
                 if !worker.is_astray(now) || worker.is_leaving() {
                     continue;
                 }
-                worker.set_stopping(now);
+                worker.set_astray(now);
                 self.log.problem(
                     Level::Warning,
                     codes::CHANNEL,

@@ -115,7 +115,7 @@ while True:
         word = dict(parse(block)).get("message", b"stop") if block else b"stop"
         if "stubborn" not in behaviour:
             set_state(DRAINING)
-            channel.send(message("stopping", reason="told")) if block else None
+            channel.send(message("stopping", reason="told", limit=1)) if block else None
             if word == b"stop" and block:
                 os._exit(0)
             # Also when the supervisor has gone.
@@ -155,12 +155,14 @@ while True:
             pass
         if word == "absurd":
             channel.send(message("retire", reason="\n" * 60000, limit=2**64 - 1))
+        if word == "lie":
+            channel.send(message("stopping", reason="emergency", limit=rest))
         if word in ("retire", "reload", "line", "stopping", "nonsense"):
             fields = {
                 "retire": {"reason": "age", "limit": 0},
                 "reload": {"script": "/srv/app.wsgi"},
                 "line": {"level": 6, "text": rest},
-                "stopping": {"reason": "emergency"},
+                "stopping": {"reason": "emergency", "limit": 1},
                 "nonsense": {},
             }[word]
             channel.send(message(word, **fields))

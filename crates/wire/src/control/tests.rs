@@ -185,7 +185,7 @@ fn every_message_is_read_as_it_was_written() {
         FromWorker::Line(Line { level: Level::Warning, text: odd() }) => b"line",
         FromWorker::Retire(Retire { reason: odd(), limit: u64::MAX }) => b"retire",
         FromWorker::Reload(Reload { script: odd() }) => b"reload",
-        FromWorker::Stopping(Stopping { reason: odd() }) => b"stopping",
+        FromWorker::Stopping(Stopping { reason: odd(), limit: 20 }) => b"stopping",
     }
 }
 

@@ -86,6 +86,8 @@ fields! {
     pub struct Stopping {
         /// Why.
         reason: Text,
+        /// By then, in seconds, it means to have ended; 0: when its requests have, however long they take.
+        limit: u64,
     }
 }
 

@@ -127,7 +127,7 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
         FromWorker::Line(Line { level: Level::Warning, text: text("careful") }),
         FromWorker::Retire(Retire { reason: text("maximum-requests"), limit: 15 }),
         FromWorker::Reload(Reload { script: text("/srv/app.wsgi") }),
-        FromWorker::Stopping(Stopping { reason: text("drained") }),
+        FromWorker::Stopping(Stopping { reason: text("drained"), limit: 0 }),
     ]
 }
 

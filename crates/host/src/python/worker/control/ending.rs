@@ -50,7 +50,7 @@ impl Control {
         let until_us = limit.map(|limit| self.worker.now_us() + us(limit));
         match &mut self.phase {
             Phase::Serving => {
-                self.begin_end(reason);
+                self.begin_end(reason, limit.map(|limit| limit.saturating_add(self.worker.limits.shutdown_timeout)));
                 self.phase = Phase::Draining { until_us };
             }
             // Whichever comes first.
@@ -65,13 +65,13 @@ impl Control {
     }
 
     pub(super) fn stop(&mut self, reason: &str) {
+        let limit = Some(self.worker.limits.shutdown_timeout).filter(|limit| *limit > 0);
         match self.phase {
             Phase::Stopping { .. } => return,
-            Phase::Serving => self.begin_end(reason),
+            Phase::Serving => self.begin_end(reason, limit),
             Phase::Draining { .. } => {}
         }
-        let limit = self.worker.limits.shutdown_timeout;
-        let until_us = (limit > 0).then(|| self.worker.now_us() + us(limit));
+        let until_us = limit.map(|limit| self.worker.now_us() + us(limit));
         self.phase = Phase::Stopping { until_us, has_left: false };
         log(Level::Info, "Stopping process.");
         subscribers::tell_of_end();
@@ -84,12 +84,13 @@ impl Control {
         }
     }
 
-    fn begin_end(&self, reason: &str) {
+    /// `limit`: seconds by which the process will have ended, `None` if that depends on its requests.
+    fn begin_end(&self, reason: &str, limit: Option<u64>) {
         process::set_reason(public_reason(reason));
         log(Level::Info, &format!("Shutdown requested for daemon process: {reason}."));
         self.worker.seat.set_state(SeatState::Draining);
         self.worker.is_leaving.store(true, Ordering::SeqCst);
-        self.worker.channel.say(&FromWorker::Stopping(Stopping { reason: reason.into() }));
+        self.worker.channel.say(&FromWorker::Stopping(Stopping { reason: reason.into(), limit: limit.unwrap_or(0) }));
     }
 
     pub(super) fn go_on(&mut self) {
