@@ -90,10 +90,10 @@ def unprivileged_account() -> pwd.struct_passwd | None:
     """The account for httpd's children when root runs the demo; None when an ordinary user does."""
     if os.geteuid() != 0:
         return None
-    for name in ("www-data", "apache", "nobody"):
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name)
-    raise Refusal("run as root, the demo needs an account www-data, apache or nobody for httpd's children")
+    found = subprocess.run([ROOT / "scripts" / "unprivileged-account"], capture_output=True, text=True)
+    if found.returncode != 0:
+        raise Refusal(found.stderr.strip())
+    return pwd.getpwnam(found.stdout.strip())
 
 
 def as_account(account: pwd.struct_passwd | None) -> dict[str, object]:
