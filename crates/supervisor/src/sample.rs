@@ -1,7 +1,13 @@
-//! A group for unit tests.
+//! A group for tests, of this crate's units and of the whole (`tests/harness`).
 
 use gateway::Level;
 use wire::control::Group;
+
+/// The interpreter that `make PYTHON=` names.
+pub(crate) const PYTHON: &str = match option_env!("WSGI_DEFAULT_PYTHON") {
+    Some(python) => python,
+    None => "/usr/bin/python3",
+};
 
 pub(crate) fn group() -> Group {
     Group {
@@ -36,7 +42,7 @@ pub(crate) fn group() -> Group {
         shutdown_timeout: 5,
         graceful_timeout: 15,
         startup_timeout: 0,
-        python: "/usr/bin/python3".into(),
+        python: PYTHON.into(),
         arguments: Vec::new(),
         preload: Vec::new(),
         log_level: Level::Info,

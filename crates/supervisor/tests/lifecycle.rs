@@ -2,7 +2,8 @@
 
 mod harness;
 
-use harness::{Httpd, PYTHON, is_running, until};
+use harness::sample::PYTHON;
+use harness::{Httpd, is_running, until};
 use nix::sys::signal::Signal;
 use wire::SeatState;
 use wire::control::{FromDesk, Group, Pool};

@@ -1,6 +1,9 @@
 //! httpd's parent and children, as far as a supervisor sees them.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+#[path = "../../src/sample.rs"]
+pub mod sample;
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,7 +15,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use gateway::Level;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::unistd::Pid;
@@ -20,12 +22,6 @@ use wire::control::{
     Ask, Begin, Commit, FromDesk, FromSupervisor, Group, Settled, ToDesk, ToSupervisor, desk_socket, seat_socket,
 };
 use wire::{Channel, Scoreboard, SeatState, SettingsWriter};
-
-/// The interpreter of the fake workers: `make PYTHON=`.
-pub const PYTHON: &str = match option_env!("WSGI_DEFAULT_PYTHON") {
-    Some(python) => python,
-    None => "/usr/bin/python3",
-};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -136,42 +132,13 @@ impl Httpd {
         writer.set(b"gate", self.place.0.join("gate").as_os_str().as_encoded_bytes());
         writer.finish().expect("short");
         Group {
-            name: "site".into(),
-            id: 1,
-            secret: [1; 32],
-            reply: [2; 32],
             processes: 1,
-            threads: 1,
-            open_limit: 1,
             uid: self.uid,
             gid: self.gid,
-            groups: Vec::new(),
-            user_name: None,
-            user_home: None,
             socket_uid: self.uid,
-            umask: None,
-            directory: None,
-            is_directory_required: false,
-            chroot: None,
-            lang: None,
-            locale: None,
-            environment: Vec::new(),
-            cpu_priority: 0,
-            cpu_time_limit: 0,
-            memory_limit: 0,
-            virtual_memory_limit: 0,
-            is_dumpable: false,
-            listen_backlog: 100,
-            send_buffer: 0,
-            receive_buffer: 0,
-            shutdown_timeout: 5,
-            graceful_timeout: 15,
-            startup_timeout: 0,
-            python: PYTHON.into(),
             arguments: vec![self.place.0.join("worker.py").as_os_str().as_encoded_bytes().into()],
-            preload: Vec::new(),
-            log_level: Level::Info,
             worker: worker.as_slice().into(),
+            ..sample::group()
         }
     }
 
