@@ -6,6 +6,7 @@ import pwd
 
 import pytest
 
+from harness import installation
 from harness.checklist import line, ours
 from harness.httpd import Httpd
 
@@ -197,8 +198,9 @@ def test_who_is_not_known_is_refused_by_name_and_line(refuses, option):
 
 @ours
 def test_an_interpreter_is_named_outright_or_by_its_home_but_not_both(accepts, refuses):
-    accepts("WSGIDaemonProcess d python=/usr/bin/python3")
-    both = "python=/usr/bin/python3 python-home=/usr"
+    python = installation.base_python()
+    accepts(f"WSGIDaemonProcess d python={python}")
+    both = f"python={python} python-home={python.parent.parent}"
     refuses(f"WSGIDaemonProcess d {both}", "Only one of python and python-home allowed")
     refuses("WSGIDaemonProcess d python=python3", "Invalid python for WSGI daemon process")
 

@@ -149,7 +149,7 @@ def test_another_user_is_turned_away(start, script):
     worker.root.chmod(0o755)
     worker.path.chmod(0o777)
     code = f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({str(worker.path)!r}); print(s.recv(1))"
-    said = subprocess.check_output(["/usr/bin/python3", "-c", code], user=65534, group=65534, extra_groups=[])
+    said = subprocess.check_output([installation.base_python(), "-c", code], user=65534, group=65534, extra_groups=[])
     assert said.strip() == b"b''"
     wait_until(lambda: "WSGI0343" in worker.text(), "the line")
     assert worker.get(app).body == b"hello"

@@ -6,7 +6,6 @@ installed mod_wsgi_rs.so, or a mod_wsgi), WSGI_TEST_PYTHON_HOME (default: build/
 
 import functools
 import os
-import pwd
 import shutil
 import subprocess
 from pathlib import Path
@@ -71,10 +70,10 @@ def run_as():
     """The user httpd's children run as when the tests run as root; None when they do not."""
     if os.geteuid() != 0:
         return None
-    for name in ("www-data", "apache", "daemon", "nobody"):
-        try:
-            pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return name
-    raise RuntimeError("no unprivileged user for httpd's children: www-data, apache, daemon and nobody are all missing")
+    return subprocess.check_output([PROJECT / "scripts" / "unprivileged-account"], text=True).strip()
+
+
+@functools.cache
+def base_python():
+    """The interpreter that the applications' environment was made with: what `make PYTHON=` names, without links."""
+    return Path(os.path.realpath(PYTHON_HOME / "bin" / "python"))
