@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from harness import http1
+from harness import http1, installation
 from harness.checklist import line, ours, smoke
 from harness.condition import wait_until
 from harness.door import daemon
@@ -103,24 +103,12 @@ def test_stop_with_requests_in_every_worker_leaves_no_process_and_no_socket(new_
     """The requests wait: mpm_event itself may crash when it is stopped while connections come and go."""
     site = new_daemon("processes=2 threads=4 shutdown-timeout=1").start()
     gated = Gated(site)
-    site.log.allow(rf"{BROKEN}|WSGI0(119|116|117|3\d\d)|AH")
+    # Processes of both kinds that do not end in time are killed.
+    site.log.allow(rf"AH0004[56]|{BROKEN}|WSGI0351|WSGI0314" if installation.IS_OURS else rf"{BROKEN}|WSGI0119|AH")
     connections = [gated.begin(f"r{number}") for number in range(6)]
     site.stop()
     for connection in connections:
         connection.close()
-
-
-@line("LIF-12")
-def test_graceful_stop_lets_a_request_in_a_worker_finish(new_daemon):
-    site = new_daemon().start()
-    gated = Gated(site)
-    with gated.begin("one") as connection:
-        site.begin_graceful_stop()
-        site.log.wait_for("AH00492")
-        gated.open("one")
-        assert connection.response().status == 200
-    site.wait()
-    site.assert_nothing_is_left()
 
 
 @ours
@@ -135,19 +123,6 @@ def test_graceful_stop_under_load_answers_whatever_it_has_taken(new_daemon):
     # Whoever comes after the listener is closed is refused by the kernel; nobody gets an error from httpd.
     assert [failure for failure in load.failures if isinstance(failure, tuple)] == []
     site.assert_nothing_is_left()
-
-
-@ours
-@line("IMP-13")
-def test_a_request_of_many_seconds_is_finished_over_a_graceful_restart(new_daemon):
-    site = new_daemon().start()
-    gated = Gated(site)
-    with gated.begin("one") as connection:
-        for _ in range(3):
-            site.graceful()
-            assert site.script(HELLO).get().body == b"hello"
-        gated.open("one")
-        assert connection.response().status == 200
 
 
 @ours
@@ -222,7 +197,10 @@ def test_a_worker_that_was_killed_during_a_reload_does_not_stay_away(new_daemon,
     site = new_daemon().start()
     app = site.script(HELLO)
     assert app.get().body == b"hello"
-    site.log.allow(rf"{DIED}|{BROKEN}|{UNREACHABLE}|AH03093")
+    site.log.expect(DIED)
+    site.log.allow("AH03093")
+    if not installation.IS_OURS:
+        site.log.allow(rf"{BROKEN}|{UNREACHABLE}")
     os.kill(site.process(), signal.SIGKILL)
     site.graceful() if number == signal.SIGUSR1 else site.restart()
     wait_until(lambda: app.get().body == b"hello", "an answer")
@@ -293,16 +271,6 @@ def test_httpd_x_serves_from_a_group(new_daemon):
     site.stop()
 
 
-@line("LIF-21")
-@pytest.mark.parametrize("mpm", ["event", "worker", "prefork"])
-def test_a_group_serves_below_each_mpm_and_over_a_reload(new_daemon, mpm):
-    site = new_daemon(mpm=mpm).start()
-    app = site.script(HELLO)
-    assert app.get().body == b"hello"
-    site.graceful()
-    assert app.get().body == b"hello"
-
-
 @line("LIF-01", "OPT-42")
 def test_sockets_belong_to_the_user_of_httpds_children_and_nobody_else_may_use_them(new_daemon):
     site = new_daemon().start()
@@ -355,10 +323,9 @@ def test_a_script_whose_new_version_does_not_load_is_500_and_the_next_version_is
     site = new_daemon().start()
     app = site.script(HELLO)
     assert app.get().body == b"hello"
-    site.log.allow(r"WSGI0(105|109|304|3\d\d)|Traceback|File|^ |SyntaxError|\[script")
+    site.log.expect_exception("SyntaxError: .*", code="WSGI0105")
     app.rewrite("def broken(:\n")
-    # Either the old code goes on serving, or the client is told; nobody hangs.
-    assert app.get().status in (200, 500)
+    assert app.get().status == 500
     app.rewrite(HELLO.replace("hello", "mends"))
     wait_until(lambda: app.get().body == b"mends", "the next version")
 
