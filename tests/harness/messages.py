@@ -17,3 +17,21 @@ def interpreter_in_words(interpreter, door):
         words = {"main": "main interpreter", "sub": "application group 'sub'"}[interpreter]
         return f"{words} of daemon process '{door.process_group}'"
     return {"main": "main interpreter", "sub": "sub-interpreter 'sub'"}[interpreter]
+
+
+# The stacks of all threads, as faulthandler writes them.
+_STACKS = r'^(Current thread|Thread) 0x\w+ .*most recent call first|^\s*File ".*", line \d+ in |^\s*<no Python frame>$'
+
+
+def expect_of_a_worker(log, *codes, stacks=False):
+    """Announces what a worker, or the supervisor about it, says that has reached a limit; `stacks`: with its stacks.
+
+    What mod_wsgi says of the same has other words, levels and codes, and is let pass.
+    """
+    if not installation.IS_OURS:
+        log.allow(rf"{DIED}|WSGI03\d\d|WSGI0(11[89]|145|174)|RequestTimeout|Traceback|[Tt]hread|Fatal|File|^ ")
+        return
+    for code in codes:
+        log.expect(code)
+    if stacks:
+        log.allow(_STACKS)
