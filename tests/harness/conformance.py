@@ -7,7 +7,7 @@ the tests: `@line` ties them.
 
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,10 @@ PARTS = {
 PASS, SKIPPED, FAIL = "pass", "skipped", "FAIL"
 OUTCOMES = (PASS, SKIPPED, FAIL)
 NO_TEST = "no test"
+
+# A line of a table of the page, and a test in it.
+ROW = re.compile(r"^\| (?P<id>[A-Z]+-\d+) \|(?P<cells>.*)$", re.MULTILINE)
+TEST = re.compile(r"`(test_\w+\.py::\w+)`")
 
 HEAD = """# Conformance
 
@@ -54,7 +58,7 @@ class Line:
 class Chapter:
     title: str
     part: str
-    lines: list = field(compare=False)
+    lines: list
 
 
 def read_checklist(path=CHECKLIST):
@@ -132,12 +136,13 @@ class Conformance:
 
     def _stale(self, page):
         """What a page says of lines and tests that are not so."""
-        names = self._names()
-        rows = re.findall(r"^\| ([A-Z]+-\d+) \|.*$", page, re.MULTILINE)
-        stale = [f"{id} is no line" for id in rows if id not in self.lines]
-        for row in re.finditer(r"^\| ([A-Z]+-\d+) \|.*$", page, re.MULTILINE):
-            shown = set(re.findall(r"`(test_\w+\.py::\w+)`", row[0]))
-            stale += [f"{row[1]} is not tested by {name}" for name in sorted(shown - names[row[1]])]
+        names, stale = self._names(), []
+        rows = list(ROW.finditer(page))
+        for row in rows:
+            if row["id"] not in self.lines:
+                stale.append(f"{row['id']} is no line")
+            shown = set(TEST.findall(row["cells"]))
+            stale += [f"{row['id']} is not tested by {name}" for name in sorted(shown - names[row["id"]])]
         return stale if rows else ["it has no lines"]
 
     def _results(self):
