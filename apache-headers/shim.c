@@ -1,11 +1,11 @@
 #include "shim.h"
-#include "ap_release.h"
 #include "http_config.h"
 #include "http_core.h"
 #include "http_log.h"
 #include "http_protocol.h"
 #include "apr_optional.h"
 #include "apr_portable.h"
+#include "apr_strings.h"
 
 APLOG_USE_MODULE(wsgi);
 
@@ -156,9 +156,16 @@ void wsgi_shim_set_aborted(conn_rec *c)
     c->aborted = 1;
 }
 
+/* That of the httpd that runs, which need not be the one whose headers this was compiled with. It never changes, so that
+ * nobody can see the text half written. */
 const char *wsgi_shim_httpd_version(void)
 {
-    return AP_SERVER_BASEREVISION;
+    static char text[64];
+    ap_version_t version;
+
+    ap_get_server_revision(&version);
+    apr_snprintf(text, sizeof(text), "%d.%d.%d", version.major, version.minor, version.patch);
+    return text;
 }
 
 /* HTTP_IN says 100 Continue, or that no body will come, before a blocking read only (http_filters.c): the same for a

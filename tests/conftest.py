@@ -13,7 +13,7 @@ from harness.site import MOUNTS, Site  # noqa: E402
 
 # In the container there are only dist/ and the tests.
 if not (installation.PROJECT / "src").is_dir():
-    collect_ignore = ["test_conformance.py", "test_demo.py", "test_documentation.py", "test_python_api.py"]
+    collect_ignore = ["test_conformance.py", "test_demo.py", "test_documentation.py", "test_python_api.py", "test_worker.py"]
 
 
 def pytest_addoption(parser):

@@ -82,6 +82,7 @@ def test_a_forked_process_that_comes_back_ends_and_only_its_parent_answers(site,
             assert connection.get(app.url).text == body
     if place == "close":
         log.wait_for(says, count=3)
+    log.wait_for("WSGI0309", count=3)
     assert len(log.matching("WSGI0309")) == 3
     assert site.children() == [child] and site.process() == process and children_of(process) == []
 

@@ -272,7 +272,7 @@ BAD_SCRIPTS = {
     "a directory": ("directory", 403, "WSGI0136", "Attempt to invoke directory", []),
     "unreadable": ("unreadable", 500, "WSGI0105", "PermissionError: .*denied", ["PermissionError: "]),
     "syntax error": ("x = 1\ndef application(:\n", 500, "WSGI0105", "SyntaxError: invalid syntax", ["line 2", "SyntaxError: "]),
-    "no text": (b"x = '\xff'\n", 500, "WSGI0105", "SyntaxError: .*(utf-8|codec)", ["SyntaxError: "]),
+    "no text": (b"x = '\xff'\n", 500, "WSGI0105", "SyntaxError: .*((?i:utf-8)|codec)", ["SyntaxError: "]),
     "no callable": ("x = 1\n", 404, "WSGI0089", "does not contain WSGI application 'application'", []),
     "raises": ("x = 1\nint('a')\n", 500, "WSGI0109", "ValueError: invalid", ["line 2, in <module>", "ValueError: invalid"]),
     "no module": ("import nothing_such\n", 500, "WSGI0109", "No module", ["line 1, in <module>", "ModuleNotFoundError: "]),
