@@ -100,6 +100,8 @@ codes! {
     FREE_THREADING_OF_GROUP = "WSGI0201",
     /// A name in `WSGITrustedProxyHeaders` that does nothing.
     UNKNOWN_PROXY_HEADER = "WSGI0430",
+    /// A directive or option that mod_wsgi has no longer.
+    REMOVED = "WSGI0432",
     /// The supervisor has ended by itself.
     SUPERVISOR_ENDED = "WSGI0390",
     /// A process group cannot run.

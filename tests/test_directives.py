@@ -7,7 +7,8 @@ from harness.httpd import Httpd
 
 FLAGS_OF_THE_SERVER = (
     "WSGIDontWriteBytecode WSGICaseSensitivity WSGIRestrictEmbedded "
-    "WSGIRestrictStdin WSGIRestrictStdout WSGIRestrictSignal WSGIPerInterpreterGIL WSGIFreeThreading"
+    "WSGIRestrictStdin WSGIRestrictStdout WSGIRestrictSignal WSGIPerInterpreterGIL WSGIFreeThreading "
+    "WSGIDestroyInterpreter WSGIVerboseDebugging"
 ).split()
 
 FLAGS_OF_A_DIRECTORY = (
@@ -19,6 +20,7 @@ FLAGS_OF_A_DIRECTORY = (
 GLOBAL_ONLY = [
     "WSGIPythonHome /usr",
     "WSGIPythonPath /tmp",
+    "WSGIPythonEggs /tmp",
     "WSGIPythonWarnings ignore",
     "WSGIPythonOptimize 1",
     "WSGIPythonHashSeed 1",
@@ -30,7 +32,7 @@ SERVER_AND_HOST = [
     "WSGIScriptAliasMatch ^/x /tmp/x.wsgi",
     "WSGIImportScript /tmp/x.wsgi process-group=%{GLOBAL} application-group=%{GLOBAL}",
 ]
-NOT_IN_HTACCESS = ["WSGIApplicationGroup %{GLOBAL}", "WSGIHandlerScript name /tmp/x.py"]
+NOT_IN_HTACCESS = ["WSGIApplicationGroup %{GLOBAL}", "WSGIHandlerScript name /tmp/x.py", "WSGIPassApacheRequest On"]
 FILE_INFO = [
     "WSGICallableObject another",
     "WSGITrustedProxies 10.0.0.1",

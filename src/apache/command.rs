@@ -10,12 +10,15 @@ use super::config;
 use super::pool::{Pool, optional_bytes};
 use super::regex::Regex;
 use crate::config::{
-    Arguments, Context, DIRECTIVES, Directive, DirectoryWritten, GroupNames, Line, Pattern, Place, ServerWritten,
+    Arguments, Context, DIRECTIVES, Directive, DirectoryWritten, GroupNames, Line, Pattern, Place, REMOVED,
+    ServerWritten,
 };
 
-/// `DIRECTIVES` as `command_rec`s, with the null entry that ends the table.
+/// `DIRECTIVES` and `REMOVED` as `command_rec`s, with the null entry that ends the table.
 #[repr(transparent)]
-pub(crate) struct Commands([c::command_rec; DIRECTIVES.len() + 1]);
+pub(crate) struct Commands([c::command_rec; COUNT + 1]);
+
+const COUNT: usize = DIRECTIVES.len() + REMOVED.len();
 
 // SAFETY: the table is constant; its pointers are to statics and functions.
 unsafe impl Sync for Commands {}
@@ -38,10 +41,10 @@ const fn commands() -> Commands {
         args_how: c::cmd_how_RAW_ARGS,
         errmsg: std::ptr::null(),
     };
-    let mut table = [END; DIRECTIVES.len() + 1];
+    let mut table = [END; COUNT + 1];
     let mut index = 0;
-    while index < DIRECTIVES.len() {
-        let directive = &DIRECTIVES[index];
+    while index < COUNT {
+        let directive = if index < DIRECTIVES.len() { &DIRECTIVES[index] } else { &REMOVED[index - DIRECTIVES.len()] };
         table[index] = c::command_rec {
             name: directive.name.as_ptr(),
             func: c::cmd_func { raw_args: Some(apply) },
@@ -50,6 +53,7 @@ const fn commands() -> Commands {
                 Context::GlobalOnly | Context::Server => c::RSRC_CONF as i32,
                 Context::ServerOrDirectory => (c::RSRC_CONF | c::ACCESS_CONF) as i32,
                 Context::FileInfo => c::OR_FILEINFO as i32,
+                Context::Anywhere => c::OR_ALL as i32,
             },
             args_how: match directive.arguments {
                 Arguments::One => c::cmd_how_TAKE1,

@@ -90,6 +90,7 @@ impl Host {
 
     /// Serves one exchange on the calling thread.
     pub(crate) fn serve(self, exchange: &mut dyn Exchange, log: &dyn RequestLog, head: &[u8]) -> Outcome {
+        let request_rec = exchange.request_rec();
         let mut exchange: &mut dyn Exchange = exchange;
         let exchange_context: *mut &mut dyn Exchange = &mut exchange;
         let log_context: *const &dyn RequestLog = &log;
@@ -98,6 +99,7 @@ impl Host {
             exchange_context: exchange_context.cast(),
             log: &REQUEST_LOG,
             log_context: log_context.cast(),
+            request_rec,
         };
         // SAFETY: both contexts outlive the call and the host uses them only until it returns.
         Outcome::from_number(unsafe { (self.table.serve)(request, bytes(head)) })

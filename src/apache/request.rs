@@ -44,6 +44,11 @@ impl<'a> Request<'a> {
         Request { raw, life: PhantomData }
     }
 
+    /// Where httpd's record is; for who hands it on, unseen, to other C code.
+    pub(crate) fn address(self) -> *mut std::ffi::c_void {
+        self.raw.cast()
+    }
+
     pub(super) fn as_raw(self) -> *mut c::request_rec {
         self.raw
     }

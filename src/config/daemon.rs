@@ -13,6 +13,7 @@ use super::remark::Line;
 use super::value::{Refusal, shown};
 use super::word::Words;
 use super::written::Text;
+use crate::codes;
 
 /// The names of the process groups that have been defined so far in a configuration, each with the line that did it.
 #[derive(Debug, Default)]
@@ -222,7 +223,9 @@ pub(super) fn daemon_process(place: &mut Place<'_>, line: &[u8]) -> Result<(), R
     })?;
     let defined_at = place.line.clone().unwrap_or_default();
     let mut daemon = Daemon::new(name, defined_at.clone());
-    daemon_options::read(&mut words, &mut daemon, place.accounts)?;
+    for removed in daemon_options::read(&mut words, &mut daemon, place.accounts)? {
+        place.remark(codes::REMOVED, &removed, None);
+    }
     if words.has_open_quote() {
         place.remark_open_quote();
     }

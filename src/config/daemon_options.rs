@@ -3,6 +3,7 @@
 use super::accounts::Accounts;
 use super::daemon::{Daemon, HEADER_BUFFER, RESPONSE_BUFFER};
 use super::given::{Fault, Given};
+use super::removed::REMOVED_OPTIONS;
 use super::value::{Refusal, shown};
 use super::word::{OptionWord, Words};
 
@@ -95,15 +96,25 @@ const OPTIONS: &[DaemonOption] = options! {
     "script-group", "script group", GROUP => script_gid = gid();
 };
 
-/// Reads the options to the end of the line; of a repeated one the last counts.
-pub(super) fn read(words: &mut Words<'_>, daemon: &mut Daemon, accounts: &dyn Accounts) -> Result<(), Refusal> {
+/// Reads the options to the end of the line; of a repeated one the last counts. Gives what is to be said of those that
+/// are no more.
+pub(super) fn read(
+    words: &mut Words<'_>,
+    daemon: &mut Daemon,
+    accounts: &dyn Accounts,
+) -> Result<Vec<String>, Refusal> {
+    let mut removed = Vec::new();
     while let Some(word) = words.option() {
         match word {
-            OptionWord::Pair(key, value) => set(daemon, key, &Given { value: &value, accounts })?,
+            OptionWord::Pair(key, value) => match REMOVED_OPTIONS.iter().find(|(name, _)| name.as_bytes() == key) {
+                Some((name, text)) => removed.push(format!("the option {name} is accepted, without effect: {text}")),
+                None => set(daemon, key, &Given { value: &value, accounts })?,
+            },
             OptionWord::Bare(word) => return Err(unknown(&shown(word))),
         }
     }
-    check_pairs(daemon)
+    check_pairs(daemon)?;
+    Ok(removed)
 }
 
 fn set(daemon: &mut Daemon, key: &[u8], given: &Given<'_>) -> Result<(), Refusal> {

@@ -25,6 +25,8 @@ pub enum Context {
     ServerOrDirectory,
     /// As `ServerOrDirectory`, and `.htaccess` under `AllowOverride FileInfo` (`OR_FILEINFO`).
     FileInfo,
+    /// As `FileInfo`, and `.htaccess` under any `AllowOverride` (`OR_ALL`); of no directive that does anything.
+    Anywhere,
 }
 
 /// How httpd hands over what stands behind the directive's name.
@@ -237,6 +239,15 @@ pub const DIRECTIVES: &[Directive] = &[
     ),
     scoped_flag!(c"WSGIIgnoreActivity", ignore_activity, c"On if requests do not count as activity of their process"),
     scoped_flag!(c"WSGIEnableSendfile", enable_sendfile, c"On to send wsgi.file_wrapper's files with sendfile"),
+    one(
+        c"WSGIPassApacheRequest",
+        Context::ServerOrDirectory,
+        c"On to give embedded applications httpd's own request",
+        |place, word| {
+            place.scope().pass_apache_request = Some(value::flag(c"WSGIPassApacheRequest", word)?);
+            Ok(())
+        },
+    ),
     raw(
         c"WSGITrustedProxies",
         Context::FileInfo,
@@ -259,6 +270,10 @@ pub const DIRECTIVES: &[Directive] = &[
         c"directories, separated by colons, to put before sys.path",
         interpreters::set_path,
     ),
+    one(c"WSGIPythonEggs", Context::GlobalOnly, c"directory for PYTHON_EGG_CACHE", |place, word| {
+        place.server.python.eggs = Some(word.into());
+        Ok(())
+    }),
     one(c"WSGIPythonOptimize", Context::GlobalOnly, c"level of Python's optimisation: 0, 1 or 2", |place, word| {
         place.server.python.optimize = Some(value::optimisation(c"WSGIPythonOptimize", word)?);
         Ok(())
@@ -290,6 +305,16 @@ pub const DIRECTIVES: &[Directive] = &[
         c"On to run free-threaded Pythons without a GIL; has no effect here",
         interpreters::set_free_threading,
     ),
+    global_flag!(
+        c"WSGIDestroyInterpreter",
+        destroy_interpreter,
+        c"Off to end processes without running exit functions"
+    ),
+    one(c"WSGIVerboseDebugging", Context::GlobalOnly, c"On or Off; has no effect", |place, word| {
+        value::flag(c"WSGIVerboseDebugging", word)?;
+        place.note(codes::NEEDLESS_DIRECTIVE, "accepted, without effect; LogLevel wsgi:debug shows more");
+        Ok(())
+    }),
     global_flag!(c"WSGIRestrictEmbedded", restrict_embedded, c"On to forbid applications inside httpd's children"),
     interpreter_flag!(c"WSGIRestrictStdin", restrict_stdin, c"On to forbid the use of sys.stdin"),
     interpreter_flag!(c"WSGIRestrictStdout", restrict_stdout, c"On to forbid the use of sys.stdout"),
@@ -329,7 +354,13 @@ mod tests {
         );
         assert_eq!(
             named(Context::ServerOrDirectory),
-            ["WSGIProcessGroup", "WSGIRestrictProcess", "WSGIHandlerScript", "WSGIApplicationGroup"]
+            [
+                "WSGIProcessGroup",
+                "WSGIRestrictProcess",
+                "WSGIHandlerScript",
+                "WSGIApplicationGroup",
+                "WSGIPassApacheRequest"
+            ]
         );
         assert_eq!(
             named(Context::FileInfo),
@@ -346,8 +377,8 @@ mod tests {
                 "WSGITrustedProxyHeaders",
             ]
         );
-        assert_eq!(named(Context::GlobalOnly).len() + 4 + 4 + 10, DIRECTIVES.len());
-        assert_eq!(DIRECTIVES.len(), 36);
+        assert_eq!(named(Context::GlobalOnly).len() + 4 + 5 + 10, DIRECTIVES.len());
+        assert_eq!(DIRECTIVES.len(), 40);
     }
 
     #[test]
@@ -368,6 +399,9 @@ mod tests {
             "WSGIRestrictSignal",
             "WSGIPerInterpreterGIL",
             "WSGIFreeThreading",
+            "WSGIPassApacheRequest",
+            "WSGIDestroyInterpreter",
+            "WSGIVerboseDebugging",
             "WSGISocketRotation",
         ];
         for name in flags {
@@ -398,7 +432,7 @@ mod tests {
             Context::GlobalOnly => "global",
             Context::Server => "server",
             Context::ServerOrDirectory => "server, section",
-            Context::FileInfo => "anywhere",
+            Context::FileInfo | Context::Anywhere => "anywhere",
         }
     }
 

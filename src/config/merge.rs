@@ -21,6 +21,7 @@ impl DirectoryWritten {
             map_head_to_get: inner.map_head_to_get.or(base.map_head_to_get),
             ignore_activity: inner.ignore_activity.or(base.ignore_activity),
             enable_sendfile: inner.enable_sendfile.or(base.enable_sendfile),
+            pass_apache_request: inner.pass_apache_request.or(base.pass_apache_request),
             handlers: handler::merge(&base.handlers, &inner.handlers),
             trusted_proxies: over(&inner.trusted_proxies, &base.trusted_proxies),
             trusted_proxy_headers: over(&inner.trusted_proxy_headers, &base.trusted_proxy_headers),
@@ -52,6 +53,7 @@ impl PythonWritten {
     fn merge(base: &PythonWritten, inner: &PythonWritten) -> PythonWritten {
         PythonWritten {
             home: over(&inner.home, &base.home),
+            eggs: over(&inner.eggs, &base.eggs),
             warnings: if inner.warnings.is_empty() { &base.warnings } else { &inner.warnings }.clone(),
             optimize: inner.optimize.or(base.optimize),
             hash_seed: inner.hash_seed.or(base.hash_seed),
@@ -61,6 +63,7 @@ impl PythonWritten {
             is_block_open: false,
             restrict_embedded: inner.restrict_embedded.or(base.restrict_embedded),
             case_sensitivity: inner.case_sensitivity.or(base.case_sensitivity),
+            destroy_interpreter: inner.destroy_interpreter.or(base.destroy_interpreter),
         }
     }
 }

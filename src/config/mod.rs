@@ -6,7 +6,7 @@
 //! `written` keeps it, `remark` what is odd about it, `merge` lays inner over outer, [`settled`] answers for a request, [`alias`] and `matching` map
 //! URLs to scripts, [`handler`] gives names to them, [`daemon`], `daemon_options`, `given` and [`identity`] are about one process group, [`roster`] about all of them and
 //! the configuration as a whole, [`socket`] about where they are reached, `proxies` about who is believed, [`import`] lists what is loaded at start, [`expand`] makes group names, [`python`]
-//! says how the interpreter is started, [`interpreters`] what some have apart. The directives' pages are those of docs/directives/README.md.
+//! says how the interpreter is started, [`interpreters`] what some have apart, [`removed`] is about what is no more. The directives' pages are those of docs/directives/README.md.
 
 pub mod accounts;
 pub mod alias;
@@ -25,6 +25,7 @@ mod order;
 mod proxies;
 pub mod python;
 mod remark;
+mod removed;
 pub mod roster;
 #[cfg(test)]
 mod sample;
@@ -46,6 +47,7 @@ pub use interpreters::Block;
 pub use matching::Pattern;
 pub use python::PythonSettings;
 pub use remark::{Line, Remark};
+pub use removed::REMOVED;
 pub use roster::{Defined, NoDaemon, Site, contradictions, daemons, find_daemon, remarks};
 pub use settled::{HeadMapping, Settled};
 pub use socket::{check_socket_prefix, socket_prefix};

@@ -22,6 +22,8 @@ pub struct PythonSettings {
     pub home: Option<Text>,
     /// Directories, separated by colons, to put before `sys.path`.
     pub path: Option<Text>,
+    /// `PYTHON_EGG_CACHE`; not of process groups, which have an option for it.
+    pub eggs: Option<Text>,
     /// Warning filters, in order.
     pub warnings: Vec<Text>,
     /// 0, 1 or 2.
@@ -44,6 +46,8 @@ pub struct PythonSettings {
     pub restrict_embedded: Option<bool>,
     /// Whether names of files differ by case.
     pub case_sensitivity: bool,
+    /// Whether exit functions run when a process ends.
+    pub destroy_interpreter: bool,
     /// What some interpreters have apart.
     pub blocks: Vec<Block>,
 }
@@ -56,6 +60,7 @@ impl PythonSettings {
         PythonSettings {
             home: written.home.clone().filter(|home| !home.is_empty()),
             path: interpreter.path.clone().filter(|path| !path.is_empty()),
+            eggs: written.eggs.clone().filter(|eggs| !eggs.is_empty()),
             warnings: written.warnings.clone(),
             optimize: written.optimize.unwrap_or(0),
             hash_seed: written.hash_seed,
@@ -67,6 +72,7 @@ impl PythonSettings {
             restrict_signal: interpreter.restrict_signal.unwrap_or(true),
             restrict_embedded: written.restrict_embedded,
             case_sensitivity: case_sensitive(main),
+            destroy_interpreter: written.destroy_interpreter.unwrap_or(true),
             blocks: written.blocks.clone(),
         }
     }
@@ -221,6 +227,8 @@ mod tests {
             "WSGIRestrictSignal Off",
             "WSGIRestrictEmbedded On",
             "WSGICaseSensitivity Off",
+            "WSGIPythonEggs /eggs",
+            "WSGIDestroyInterpreter Off",
         ]);
         let host = ServerWritten::merge(&main, &ServerWritten::default());
         assert_eq!(PythonSettings::of(&host), PythonSettings::of(&main));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::directive::{Arguments, DIRECTIVES, Place};
 use super::interpreters;
 use super::matching::Groups;
+use super::removed::REMOVED;
 use super::word::Words;
 use super::{Accounts, DirectoryWritten, GroupNames, Line, Pattern, Refusal, ServerWritten, User};
 
@@ -50,7 +51,8 @@ pub(super) fn apply_as(
     }
     // httpd takes the bracket off a section without arguments, and gives it as one.
     let (name, rest) = name.strip_suffix('>').map_or((name, rest), |name| (name, ">"));
-    let directive = DIRECTIVES.iter().find(|row| row.name.to_bytes() == name.as_bytes()).expect("a directive");
+    let directive =
+        DIRECTIVES.iter().chain(REMOVED).find(|row| row.name.to_bytes() == name.as_bytes()).expect("a directive");
     let line = Some(Line { directive: name.to_owned(), file: "httpd.conf".to_owned(), number: 7 });
     let mut place = Place { server, directory, compile: &compile, resolve: &resolve, accounts, groups, line };
     match directive.arguments {

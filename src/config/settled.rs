@@ -88,6 +88,11 @@ impl<'a> Settled<'a> {
         self.value(|written| written.ignore_activity).unwrap_or(false)
     }
 
+    /// Whether an embedded application gets httpd's own request.
+    pub fn pass_apache_request(&self) -> bool {
+        self.value(|written| written.pass_apache_request).unwrap_or(false)
+    }
+
     /// What is believed of headers that proxies write; `None` if nothing is.
     pub fn trusted_proxies(&self) -> Option<Policy<'a>> {
         let headers = self.value(|written| written.trusted_proxy_headers.as_deref())?;
@@ -160,7 +165,7 @@ mod tests {
         assert!(!settled.chunked_request());
         assert_eq!(settled.map_head_to_get(), HeadMapping::Auto);
         assert!(!settled.enable_sendfile());
-        assert!(!settled.ignore_activity());
+        assert!(!settled.ignore_activity() && !settled.pass_apache_request());
         assert!(!settled.restrict_embedded());
         assert_eq!(settled.callable_object(), b"application");
         assert_eq!(settled.application_group(), None);
@@ -178,6 +183,7 @@ mod tests {
             "WSGIMapHEADToGET Off",
             "WSGIEnableSendfile On",
             "WSGIIgnoreActivity On",
+            "WSGIPassApacheRequest On",
             "WSGICallableObject app",
             "WSGIApplicationGroup group",
             "WSGIProcessGroup daemons",
@@ -191,7 +197,7 @@ mod tests {
             assert!(settled.chunked_request());
             assert_eq!(settled.map_head_to_get(), HeadMapping::Off);
             assert!(settled.enable_sendfile());
-            assert!(settled.ignore_activity());
+            assert!(settled.ignore_activity() && settled.pass_apache_request());
             assert_eq!(settled.callable_object(), b"app");
             assert_eq!(settled.application_group(), Some(&b"group"[..]));
             assert_eq!(settled.process_group(), Some(&b"daemons"[..]));

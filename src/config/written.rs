@@ -34,6 +34,7 @@ pub struct DirectoryWritten {
     pub(super) map_head_to_get: Option<HeadMapping>,
     pub(super) ignore_activity: Option<bool>,
     pub(super) enable_sendfile: Option<bool>,
+    pub(super) pass_apache_request: Option<bool>,
     pub(super) handlers: Option<Handlers>,
     pub(super) trusted_proxies: Option<Arc<[Network]>>,
     /// Those that do nothing are left out.
@@ -82,6 +83,7 @@ pub(super) struct Direction {
 #[derive(Clone, Default)]
 pub(super) struct PythonWritten {
     pub(super) home: Option<Text>,
+    pub(super) eggs: Option<Text>,
     pub(super) warnings: Vec<Text>,
     pub(super) optimize: Option<u8>,
     pub(super) hash_seed: Option<HashSeed>,
@@ -94,4 +96,5 @@ pub(super) struct PythonWritten {
     pub(super) is_block_open: bool,
     pub(super) restrict_embedded: Option<bool>,
     pub(super) case_sensitivity: Option<bool>,
+    pub(super) destroy_interpreter: Option<bool>,
 }

@@ -1,5 +1,6 @@
 //! The embedded door: httpd's own thread walks on into Python.
 
+use std::ffi::c_void;
 use std::os::fd::BorrowedFd;
 
 use gateway::{Exchange, Flow, ReadError, WriteError};
@@ -24,6 +25,7 @@ pub(super) fn serve(request: Request<'_>, target: &Target<'_>, head: &[u8]) -> A
         delivery: Delivery::new(request),
         with_sendfile: target.settings.enable_sendfile(),
         has_error_override: target.settings.error_override(),
+        passes_request: target.settings.pass_apache_request(),
     };
     let outcome = host.serve(&mut exchange, &Journal(request), head);
     exchange.delivery.conclude(outcome)
@@ -34,6 +36,7 @@ struct HttpdExchange<'r> {
     delivery: Delivery<'r>,
     with_sendfile: bool,
     has_error_override: bool,
+    passes_request: bool,
 }
 
 impl Exchange for HttpdExchange<'_> {
@@ -68,5 +71,9 @@ impl Exchange for HttpdExchange<'_> {
 
     fn is_client_gone(&mut self) -> bool {
         self.delivery.request.is_aborted()
+    }
+
+    fn request_rec(&self) -> *mut c_void {
+        if self.passes_request { self.delivery.request.address() } else { std::ptr::null_mut() }
     }
 }

@@ -117,6 +117,11 @@ fn run(embedding: &Embedding, found: &Found) -> Result<Host, String> {
         is_multithread: httpd.is_multithread,
         is_multiprocess: httpd.is_multiprocess,
     };
-    let block = settings_block(&process, &httpd, settings, |_| {}).map_err(|err| err.to_string())?;
+    let block = settings_block(&process, &httpd, settings, |writer| {
+        if let Some(eggs) = &settings.eggs {
+            writer.set(b"python_eggs", eggs);
+        }
+    })
+    .map_err(|err| err.to_string())?;
     Host::start(&found.files, &host, arguments, &block).map_err(|err| err.to_string())
 }

@@ -81,6 +81,7 @@ pub(super) fn settings_block(
     if let Some(interval) = python.switch_interval_text() {
         writer.set(b"switch_interval", interval.as_bytes());
     }
+    writer.set(b"destroy_interpreter", flag(python.destroy_interpreter));
     writer.set(b"own_gil", flag(python.own_gil));
     put_layers(&mut writer, &python.blocks_of(process.process_group));
     more(&mut writer);

@@ -175,6 +175,11 @@ pub trait Exchange {
     /// Whether the client is known to have gone away.
     fn is_client_gone(&mut self) -> bool;
 
+    /// httpd's own request, for an application that is to have it (`WSGIPassApacheRequest`); else null.
+    fn request_rec(&self) -> *mut std::ffi::c_void {
+        std::ptr::null_mut()
+    }
+
     /// Says that the application has done: what is written from now on is the rest, and the request ends with it,
     /// so that it may go out together with the end. A hint.
     fn will_end(&mut self) {}

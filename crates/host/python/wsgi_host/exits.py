@@ -2,6 +2,8 @@
 
 import sys
 
+import _wsgi_host
+
 from . import events, log, report
 
 
@@ -12,12 +14,15 @@ def run() -> None:
     application says otherwise, since httpd's threads are so to Python and `threading.Thread` inherits
     it; they are not waited for, as in mod_wsgi, but named in the log at level info.
 
+    With WSGIDestroyInterpreter Off threads and atexit functions are left out.
+
     Source: CPython `Py_FinalizeEx`, which does these steps in this order.
     """
     _step("telling subscribers", events.process_stopping)
-    _step("waiting for threads", _join_threads)
-    _step("running atexit functions", _run_atexit)
-    _step("naming daemon threads", _name_daemon_threads)
+    if _wsgi_host.settings().get("destroy_interpreter") != "0":
+        _step("waiting for threads", _join_threads)
+        _step("running atexit functions", _run_atexit)
+        _step("naming daemon threads", _name_daemon_threads)
     for stream in (sys.stdout, sys.stderr):
         _step("flushing streams", _flush, stream)
 

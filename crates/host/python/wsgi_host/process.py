@@ -18,9 +18,13 @@ def main() -> None:
 
 def set_up(application_group) -> None:
     """`interpreter.setup()`, without what was only meant for this interpreter's start."""
+    settings = _wsgi_host.settings()
     # Programs that applications run are not to inherit it.
-    if "hash_seed" in _wsgi_host.settings():
+    if "hash_seed" in settings:
         os.environ.pop("PYTHONHASHSEED", None)
+    # Interpreters that are made later find it in the process's environment.
+    if settings.get("python_eggs"):
+        os.environ["PYTHON_EGG_CACHE"] = settings["python_eggs"]
     interpreter.setup(application_group)
 
 

@@ -36,8 +36,6 @@ def _register_dumps(settings):
 
 
 def _set_environment(settings):
-    if settings.get("python_eggs"):
-        os.environ["PYTHON_EGG_CACHE"] = settings["python_eggs"]
     if settings.get("locale"):
         import locale
 

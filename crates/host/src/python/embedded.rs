@@ -62,7 +62,11 @@ unsafe extern "C" fn ended() {
 unsafe extern "C" fn serve(request: Served, head: Bytes) -> c_int {
     // SAFETY: the module passes static tables, and contexts and head for the length of the call.
     let outcome = catch_unwind(AssertUnwindSafe(|| unsafe {
-        let mut exchange = ModuleExchange { table: &*request.exchange, context: request.exchange_context };
+        let mut exchange = ModuleExchange {
+            table: &*request.exchange,
+            context: request.exchange_context,
+            request_rec: request.request_rec,
+        };
         let log = ModuleLog { table: &*request.log, context: request.log_context };
         walk::serve(&mut exchange, &log, slice(head), None)
     }));
@@ -107,6 +111,7 @@ unsafe extern "C" fn stop(limit_ms: u64) -> c_int {
 struct ModuleExchange<'a> {
     table: &'a ExchangeTable,
     context: *mut c_void,
+    request_rec: *mut c_void,
 }
 
 impl ModuleExchange<'_> {
@@ -181,6 +186,10 @@ impl Exchange for ModuleExchange<'_> {
         // SAFETY: the context came with the table and is valid during `serve` (gateway::embedded, Served), and `&mut self`
         // makes it one call at a time; nothing else crosses.
         unsafe { (self.table.is_client_gone)(self.context) != 0 }
+    }
+
+    fn request_rec(&self) -> *mut c_void {
+        self.request_rec
     }
 }
 

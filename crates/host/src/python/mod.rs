@@ -9,6 +9,7 @@
 mod active;
 mod adopt;
 mod attach;
+mod capsule;
 mod context;
 mod course;
 mod delivery;

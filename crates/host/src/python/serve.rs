@@ -1,6 +1,7 @@
 //! The walk of a request through Python.
 
 use std::cell::Cell;
+use std::ffi::c_void;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -9,6 +10,7 @@ use wire::{Facts, RequestHead, flags};
 
 use super::active::{Active, Current, Origin, Walk};
 use super::attach::{Attached, attach_in_turn};
+use super::capsule::RequestCapsule;
 use super::context::Entered;
 use super::course::{Course, Used, now_us};
 use super::delivery::{Answer, fail, leave_if_forked, respond, short_text, undelivered_text};
@@ -47,7 +49,7 @@ pub(super) fn serve(
             return Outcome::Status(500);
         }
     };
-    let order = Order::of(&head);
+    let order = Order { request_rec: exchange.request_rec(), ..Order::of(&head) };
     let interpreter = match registry::obtain(order.group, head.facts().has(flags::OPEN_GROUP)) {
         Ok(interpreter) => interpreter,
         Err(reason) => return refuse(log, order.group, reason),
@@ -75,6 +77,8 @@ struct Order<'h> {
     file: &'h [u8],
     callable: &'h [u8],
     origin: Origin<'h>,
+    /// httpd's request, if the application is to have it; else null.
+    request_rec: *mut c_void,
 }
 
 impl<'h> Order<'h> {
@@ -94,6 +98,7 @@ impl<'h> Order<'h> {
             file,
             callable: callable.unwrap_or(b"application"),
             origin: Origin { id: id.unwrap_or_default(), server_pid: server_pid.unwrap_or_default() },
+            request_rec: std::ptr::null_mut(),
         }
     }
 }
@@ -219,13 +224,20 @@ fn run(py: Attached, active: &Arc<Active>, request: &Ref, head: &RequestHead<'_>
         Ok(application) => application,
         Err(NoApplication(status)) => return Answer::Outcome(Outcome::Status(status)),
     };
-    let result = call(py, active, request, &errors, head, application);
+    let capsule = match RequestCapsule::new(py, order.request_rec) {
+        Ok(capsule) => capsule,
+        Err(raised) => return Answer::Outcome(fail(py, active, raised, "application")),
+    };
+    let result = call(py, active, request, &errors, head, application, capsule.as_ref());
     leave_if_forked(py, active, result.is_err());
     let answer = match result {
         Ok(result) => respond(py, active, &result),
         Err(raised) => Answer::Outcome(fail(py, active, raised, "application")),
     };
     events::finished(py, request);
+    if let Some(capsule) = capsule {
+        capsule.expire(py);
+    }
     answer
 }
 
@@ -236,11 +248,15 @@ fn call(
     errors: &Ref,
     head: &RequestHead<'_>,
     application: Ref,
+    capsule: Option<&RequestCapsule>,
 ) -> Result<Ref, Raised> {
     let environ = environ::build(py, head)?;
     let names = &py.interpreter().names;
     py.dict_set(&environ, &names.wsgi_input, &input_type::new(py, active)?)?;
     py.dict_set(&environ, &names.wsgi_errors, errors)?;
+    if let Some(capsule) = capsule {
+        capsule.put_into(py, &environ)?;
+    }
     active.note(|course| course.application_start_us = now_us());
     environ::add_times(py, &environ, active)?;
     let start_response = request_type::bind_start_response(py, request)?;
