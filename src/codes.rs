@@ -102,6 +102,14 @@ codes! {
     UNKNOWN_PROXY_HEADER = "WSGI0430",
     /// A directive or option that mod_wsgi has no longer.
     REMOVED = "WSGI0432",
+    /// A level of optimisation that Python does not have.
+    NO_SUCH_LEVEL = "WSGI0433",
+    /// A warning filter that Python ignores.
+    WARNING_FILTER = "WSGI0434",
+    /// A name that looks like a macro and is none.
+    NO_MACRO = "WSGI0435",
+    /// A Content-Length over `LimitRequestBody`.
+    BODY_TOO_LONG = "WSGI0436",
     /// The supervisor has ended by itself.
     SUPERVISOR_ENDED = "WSGI0390",
     /// A process group cannot run.

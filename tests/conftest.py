@@ -63,7 +63,7 @@ def door(request):
 
 @pytest.fixture(scope="module")
 def site(request, door):
-    """The module's httpd. The module may set CONFIG, HTTPD_MODULES, MPM and ENVIRONMENT."""
+    """The module's httpd. The module may set CONFIG, HTTPD_MODULES, MPM, ENVIRONMENT and ALLOWED_AT_START (lines of the log)."""
     settings = {
         "config": "CONFIG",
         "modules": "HTTPD_MODULES",
@@ -72,6 +72,8 @@ def site(request, door):
     }
     given = {key: getattr(request.module, name) for key, name in settings.items() if hasattr(request.module, name)}
     site = Site(door, **given)
+    if hasattr(request.module, "ALLOWED_AT_START"):
+        site.log.allow(request.module.ALLOWED_AT_START)
     yield from run(site)
 
 

@@ -5,6 +5,8 @@ import pytest
 from harness.checklist import line, ours
 
 HTTPD_MODULES = ("unique_id",)
+# Names that are literal on purpose.
+ALLOWED_AT_START = "WSGI0435"
 ENVIRONMENT = {"OF_THE_PROCESS": "process-group-name"}
 
 CONFIG = """

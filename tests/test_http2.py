@@ -98,7 +98,7 @@ def test_a_body_without_content_length_gets_411_where_they_are_not(serve, client
 
 @ours
 def test_a_body_over_the_limit_gets_413(serve, client, log):
-    log.allow("AH01592|AH00588|[Rr]equest content-length|larger than|AH03073")
+    log.allow("AH01592|AH00588|[Rr]equest content-length|larger than|AH03073|WSGI0436")
     app = serve(echo)
     assert client.request("POST", app.url + "/limited", [("content-length", "1001")], b"x" * 1001).status == 413
 
@@ -219,7 +219,7 @@ def application(environ, start_response):
     )
     other = script("def application(e, s):\n    s('200 OK', [])\n    return [b'other']\n")
     log.expect("the application got OSError: ")
-    log.allow("WSGI0119|AH01592|AH00588|[Rr]ead content-length|larger than|AH03073")
+    log.allow("WSGI0119|AH01592|AH00588|[Rr]ead content-length|larger than|AH03073|WSGI0436")
     stream_id = client.open("POST", app.url + "/chunked/limited", end=False)
     client.wait_for(stream_id, 5)
     client.send(stream_id, b"x" * 5000, end=True)

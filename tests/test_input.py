@@ -387,7 +387,7 @@ def test_both_framings_at_once_are_not_a_way_to_smuggle_a_request(serve, site):
 
 @line("PY-59", "REQ-07")
 def test_a_content_length_over_the_limit_gets_413_and_the_application_is_not_called(serve, log):
-    log.allow("AH01592|AH00588|[Rr]equest content-length|larger than")
+    log.allow("AH01592|AH00588|[Rr]equest content-length|larger than|WSGI0436")
 
     def application(environ, start_response):
         print("the application was called")
@@ -401,6 +401,16 @@ def test_a_content_length_over_the_limit_gets_413_and_the_application_is_not_cal
 
 def test_a_body_of_exactly_the_limit_is_let_in(serve):
     assert serve(echo).post(b"x" * 1000, "/limited").body == b"[" + b"x" * 1000 + b"]"
+
+
+@ours
+@line("REQ-07")
+def test_a_content_length_over_the_limit_is_named_in_the_log(serve, log):
+    def application(environ, start_response):
+        raise AssertionError("was called")
+
+    log.expect("WSGI0436: request body of 1001 bytes is over LimitRequestBody 1000; answering 413")
+    assert serve(application).post(b"x" * 1001, "/limited").status == 413
 
 
 @line("PY-67")
@@ -520,7 +530,7 @@ def test_an_application_that_does_not_read_has_no_100_continue_sent(serve, site)
 
 @line("PY-65")
 def test_a_body_over_the_limit_is_refused_without_100_continue(serve, site, log):
-    log.allow("AH01592|AH00588|[Rr]equest content-length|larger than")
+    log.allow("AH01592|AH00588|[Rr]equest content-length|larger than|WSGI0436")
     app = serve(echo)
     with site.connect() as connection:
         connection.send_head("POST", app.url + "/limited", [EXPECT, ("Content-Length", "1001")])

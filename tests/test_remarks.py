@@ -22,6 +22,12 @@ ODD_LINES = {
         f"WSGIImportScript {{root}}/gone.wsgi {BOTH_GROUPS}", "WSGI0324", "{root}/gone.wsgi cannot be loaded.*is not there: correct"),
     "a missing preload": (
         f"WSGIScriptAlias /gone {{root}}/gone.wsgi {BOTH_GROUPS}", "WSGI0324", "{root}/gone.wsgi cannot be loaded.*is not there"),
+    "no such level": ("WSGIPythonOptimize 7", "WSGI0433", "there is no level 7, so 2 is taken; write 0, 1 or 2"),
+    "a filter that Python ignores": ("WSGIPythonWarnings bogus", "WSGI0434", "ignores the filter 'bogus', since its action is none of"),
+    "a group's name that is no macro": ("WSGIApplicationGroup %{FOO}", "WSGI0435", "'%{FOO}' is no macro, so it is a name.*%{RESOURCE}"),
+    "a process group's name that is no macro": (
+        "WSGIScriptAlias /foo {root}/app.wsgi process-group=%{FOO}", "WSGI0435", "'%{FOO}' is no macro, so it is a name"),
+    "a callable's name that is no macro": ("WSGICallableObject %{SERVER}", "WSGI0435", "'%{SERVER}' is no macro for a callable"),
     "a directory to load": (
         f"WSGIScriptAlias /there {{root}}/there/ {BOTH_GROUPS}", "WSGI0324", "{root}/there cannot be loaded.*is a directory: leave"),
 }  # fmt: skip
@@ -80,6 +86,8 @@ def test_the_parent_says_it_once_and_the_children_do_not(new_site, what):
     text, code, _ = ODD_LINES[what]
     site = with_files(new_site(text, mpm="prefork")).start()
     site.log.expect(code)
+    # Python's own word about a filter.
+    site.log.allow("Invalid -W option")
     app = site.script("def application(e, s):\n    s('200 OK', [])\n    return [b'hello']\n")
     wait_until(lambda: len(site.children()) > 1, "several children")
     assert app.get().body == b"hello"
@@ -110,3 +118,31 @@ def test_the_404_of_joined_names_says_so_and_that_of_a_missing_target_does_not(n
     assert f"write WSGIScriptAlias /a {site.root}/app.wsgi for a script" in said.message
     assert site.get("/c/").status == 404
     assert "gone.wsgi; answering 404" in site.log.matching("WSGI0135")[-1].message
+
+
+@ours
+def test_the_configtest_names_a_python_home_without_an_interpreter(bench, tmp_path):
+    for home in ("/nowhere/at/all", tmp_path):
+        result = bench.configtest(f"WSGIPythonHome {home}\n")
+        assert result.returncode == 0
+        (remark,) = [row for row in result.stderr.splitlines() if "WSGI0" in row]
+        assert f"WSGI0036: Python interpreter configuration failed: WSGIPythonHome {home} has no bin/python" in remark
+    result = bench.configtest(f"WSGIPythonHome {tmp_path}\nWSGIRestrictEmbedded On\n")
+    assert "WSGI0" not in result.stderr
+
+
+@ours
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('WSGICallableObject ""', "WSGICallableObject takes one argument, name of the application object in a script; an empty one was given"),
+        ('WSGIProcessGroup ""', "WSGIProcessGroup takes one argument, name of the process group to run in; an empty one was given"),
+        ('WSGIScriptAlias /x ""', "requires at least two arguments, and the file or directory that answers is an empty one"),
+        ('WSGIScriptAlias "" /x', "requires at least two arguments, and what to match is an empty one"),
+        ('WSGIScriptAliasMatch ^/x ""', "WSGIScriptAliasMatch requires at least two arguments, and the file or directory"),
+    ],
+)
+def test_an_empty_value_is_refused_and_the_message_says_that_it_is_empty(bench, text, message):
+    result = bench.configtest(text)
+    assert result.returncode != 0
+    assert message in " ".join(result.stderr.split()), result.stderr

@@ -55,10 +55,8 @@ const fn commands() -> Commands {
                 Context::FileInfo => c::OR_FILEINFO as i32,
                 Context::Anywhere => c::OR_ALL as i32,
             },
-            args_how: match directive.arguments {
-                Arguments::One => c::cmd_how_TAKE1,
-                Arguments::Raw | Arguments::Section => c::cmd_how_RAW_ARGS,
-            },
+            // How many words there may be is said by Directive::read, which says more than httpd.
+            args_how: c::cmd_how_RAW_ARGS,
             errmsg: directive.help.as_ptr(),
         };
         index += 1;
@@ -120,8 +118,7 @@ unsafe fn apply_directive(
             groups,
             line: (!is_htaccess).then(|| line(parms, directive)),
         };
-        let written = optional_bytes((*parms.directive).args).unwrap_or(b"");
-        match directive.read(&mut place, optional_bytes(argument).unwrap_or(b""), written) {
+        match directive.read(&mut place, optional_bytes(argument).unwrap_or(b"")) {
             Ok(()) => std::ptr::null(),
             Err(refusal) => CStr::as_ptr(pool.copy(with_name(refusal.to_string(), directive).as_bytes())),
         }

@@ -148,8 +148,18 @@ fn add(
     url: fn(&Place<'_>, &[u8]) -> Result<Url, Refusal>,
 ) -> Result<(), Refusal> {
     let mut words = Words::of(line);
-    let mut required = || words.word().filter(|word| !word.is_empty());
-    let (Some(source), Some(target)) = (required(), required()) else {
+    let (source, target) = (words.word(), words.word());
+    if let (Some(source), Some(target)) = (&source, &target)
+        && (source.is_empty() || target.is_empty())
+    {
+        let what = if source.is_empty() { "what to match" } else { "the file or directory that answers" };
+        return Err(Refusal::new(format!(
+            "{directive} requires at least two arguments, and {what} is an empty one; given was '{}'",
+            shown(line.trim_ascii())
+        )));
+    }
+    let filled = |word: Option<Vec<u8>>| word.filter(|word| !word.is_empty());
+    let (Some(source), Some(target)) = (filled(source), filled(target)) else {
         let hint = if Words::of(line).leaves_quote_open() { ", in which a quote is not closed" } else { "" };
         return Err(Refusal::new(format!(
             "{directive} requires at least two arguments, what to match and the file or directory that answers; \
@@ -170,6 +180,7 @@ fn add(
         place.remark_open_quote();
     }
     alias.remark(place);
+    place.remark_macros(&alias.options);
     place.server.aliases.push(Arc::new(alias));
     Ok(())
 }

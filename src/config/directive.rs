@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use gateway::Level;
 
+use super::expand::{is_macro, is_variable, looks_like_macro};
 use super::word::Words;
 use super::written::{Direction, DirectoryWritten, ServerWritten, Text};
 use super::{
@@ -32,7 +33,7 @@ pub enum Context {
 /// How httpd hands over what stands behind the directive's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arguments {
-    /// Exactly one word, already unquoted (`TAKE1`).
+    /// Exactly one word, which is not empty (`TAKE1`).
     One,
     /// The rest of the line (`RAW_ARGS`).
     Raw,
@@ -83,16 +84,38 @@ pub struct Place<'a> {
 }
 
 impl Directive {
-    /// Checks the argument and records it at its place. `written` is the rest of the line as the file has it.
+    /// Checks what stands behind the directive's name on its line, and records it at its place.
     ///
     /// # Errors
     /// The refusal that httpd prints.
-    pub fn read(&self, place: &mut Place<'_>, argument: &[u8], written: &[u8]) -> Result<(), Refusal> {
+    pub fn read(&self, place: &mut Place<'_>, written: &[u8]) -> Result<(), Refusal> {
         // Of a raw line only who reads its options knows where a quote begins a value.
-        if self.arguments == Arguments::One && Words::of(written).leaves_quote_open() {
+        if self.arguments != Arguments::One {
+            return (self.apply)(place, written);
+        }
+        let word = self.only_word(written)?;
+        if Words::of(written).leaves_quote_open() {
             place.remark_open_quote();
         }
-        (self.apply)(place, argument)
+        (self.apply)(place, &word)
+    }
+
+    /// The one argument. httpd would say no more than that there is to be one, of an empty one too.
+    fn only_word(&self, written: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let mut words = Words::of(written);
+        let refuse = |given: &str| {
+            let (name, help) = (self.name.to_string_lossy(), self.help.to_string_lossy());
+            Refusal::new(format!("{name} takes one argument, {help}; {given}"))
+        };
+        match (words.word(), words.word()) {
+            (None, _) => Err(refuse("none was given")),
+            (Some(word), None) if word.is_empty() => Err(refuse("an empty one was given")),
+            (Some(word), None) => Ok(word),
+            (Some(_), Some(_)) => {
+                let given = value::shown(written.trim_ascii());
+                Err(refuse(&format!("given was '{given}' (a value with blanks is put in quotes)")))
+            }
+        }
     }
 
     /// The directives of a section have been read.
@@ -124,6 +147,26 @@ impl Place<'_> {
             "a quote is not closed, so the value goes on to the end of the line; close it",
             None,
         );
+    }
+
+    /// Says of a group's name that looks like a macro that it is none.
+    pub(super) fn remark_macro(&mut self, name: &[u8]) {
+        if !looks_like_macro(name) || is_macro(name) {
+            return;
+        }
+        let text = format!(
+            "'{}' is no macro, so it is a name as it is written; macros are %{{GLOBAL}}, %{{SERVER}}, %{{HOST}}, %{{RESOURCE}} and \
+             %{{ENV:NAME}}, alone",
+            value::shown(name)
+        );
+        self.remark(codes::NO_MACRO, &text, None);
+    }
+
+    /// The same of the groups that a script's options name.
+    pub(super) fn remark_macros(&mut self, options: &script::ScriptOptions) {
+        for name in [&options.process_group, &options.application_group].into_iter().flatten() {
+            self.remark_macro(name);
+        }
     }
 
     /// Records that this line sends requests to a process group, if the name is a literal one.
@@ -175,6 +218,7 @@ pub const DIRECTIVES: &[Directive] = &[
     one(c"WSGIProcessGroup", Context::ServerOrDirectory, c"name of the process group to run in", |place, word| {
         place.scope().process_group = Some(word.into());
         place.direct_to(&word.into());
+        place.remark_macro(word);
         Ok(())
     }),
     raw(
@@ -211,6 +255,13 @@ pub const DIRECTIVES: &[Directive] = &[
         handler::handler_script,
     ),
     one(c"WSGICallableObject", Context::FileInfo, c"name of the application object in a script", |place, word| {
+        if word.starts_with(b"%") && !is_variable(word) {
+            let text = format!(
+                "'{}' is no macro for a callable, so it stands for application; write a name, or %{{ENV:NAME}}",
+                value::shown(word)
+            );
+            place.remark(codes::NO_MACRO, &text, None);
+        }
         place.scope().callable_object = Some(word.into());
         Ok(())
     }),
@@ -220,6 +271,7 @@ pub const DIRECTIVES: &[Directive] = &[
         c"name of the interpreter that applications run in",
         |place, word| {
             place.scope().application_group = Some(word.into());
+            place.remark_macro(word);
             Ok(())
         },
     ),
@@ -275,10 +327,24 @@ pub const DIRECTIVES: &[Directive] = &[
         Ok(())
     }),
     one(c"WSGIPythonOptimize", Context::GlobalOnly, c"level of Python's optimisation: 0, 1 or 2", |place, word| {
-        place.server.python.optimize = Some(value::optimisation(c"WSGIPythonOptimize", word)?);
+        let found = value::optimisation(c"WSGIPythonOptimize", word)?;
+        if !found.is_given {
+            let (given, level) = (value::shown(word), found.level);
+            let text = format!("there is no level {given}, so {level} is taken; write 0, 1 or 2");
+            place.remark(codes::NO_SUCH_LEVEL, &text, None);
+        }
+        place.server.python.optimize = Some(found.level);
         Ok(())
     }),
     one(c"WSGIPythonWarnings", Context::GlobalOnly, c"a warning filter, as for python -W", |place, word| {
+        if let Some(fault) = value::filter_fault(word) {
+            let text = format!(
+                "Python ignores the filter '{}', since {fault}; write action:message:category:module:line, of which the end may be \
+                 left out, as for python -W",
+                value::shown(word)
+            );
+            place.remark(codes::WARNING_FILTER, &text, None);
+        }
         place.server.python.warnings.push(word.into());
         Ok(())
     }),
@@ -379,6 +445,19 @@ mod tests {
         );
         assert_eq!(named(Context::GlobalOnly).len() + 4 + 5 + 10, DIRECTIVES.len());
         assert_eq!(DIRECTIVES.len(), 40);
+    }
+
+    #[test]
+    fn a_directive_of_one_argument_says_what_is_wrong_with_others() {
+        for (line, given) in [
+            ("WSGICallableObject", "none was given"),
+            ("WSGICallableObject \"\"", "an empty one was given"),
+            ("WSGICallableObject a b", "given was 'a b'"),
+        ] {
+            let refused = refusal(line);
+            assert!(refused.starts_with("WSGICallableObject takes one argument, name of the application"), "{refused}");
+            assert!(refused.contains(given), "{refused}");
+        }
     }
 
     #[test]

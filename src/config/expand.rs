@@ -81,6 +81,21 @@ fn replacement(raw: &[u8], names: &dyn Names) -> Option<Vec<u8>> {
     }
 }
 
+/// Whether the value stands for something else in each request, or for the empty name.
+pub(super) fn is_macro(raw: &[u8]) -> bool {
+    matches!(raw, b"%{GLOBAL}" | b"%{SERVER}" | b"%{HOST}" | b"%{RESOURCE}") || is_variable(raw)
+}
+
+/// Whether the value is a `%{ENV:NAME}`.
+pub(super) fn is_variable(raw: &[u8]) -> bool {
+    variable(raw).is_some()
+}
+
+/// Whether somebody may have meant a macro.
+pub(super) fn looks_like_macro(raw: &[u8]) -> bool {
+    raw.starts_with(b"%") || raw.windows(2).any(|pair| pair == b"%{")
+}
+
 /// NAME, if the value is `%{ENV:NAME}`.
 fn variable(raw: &[u8]) -> Option<&[u8]> {
     raw.strip_prefix(b"%{ENV:")?.strip_suffix(b"}").filter(|name| !name.is_empty())
@@ -232,6 +247,31 @@ mod tests {
             assert_eq!(application_group(Some(raw), &REQUEST), raw);
             assert_eq!(process_group(Some(raw), &REQUEST), raw);
         }
+    }
+
+    #[test]
+    fn what_looks_like_a_macro_and_is_none_is_said() {
+        let texts = |line: &str| -> Vec<String> {
+            server(&[line]).remarks().iter().map(|remark| format!("{} {}", remark.code, remark.text)).collect()
+        };
+        for name in ["%{FOO}", "%SERVER", "x%{SERVER}", "%{ENV:}", "%{server}"] {
+            for line in [
+                format!("WSGIProcessGroup {name}"),
+                format!("WSGIApplicationGroup {name}"),
+                format!("WSGIScriptAlias /x /x application-group={name}"),
+                format!("WSGIScriptAlias /x /x process-group={name}"),
+                format!("WSGIHandlerScript x /x application-group={name}"),
+                format!("WSGICallableObject {}", name.trim_start_matches('x')),
+            ] {
+                let said = texts(&line);
+                assert!(said.iter().any(|text| text.contains("is no macro")), "{line}: {said:?}");
+            }
+        }
+        for name in ["%{GLOBAL}", "%{SERVER}", "%{HOST}", "%{RESOURCE}", "%{ENV:X}", "100%", "name"] {
+            let line = format!("WSGIApplicationGroup {name}");
+            assert!(texts(&line).is_empty(), "{line}");
+        }
+        assert!(texts("WSGICallableObject %{ENV:X}").is_empty());
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub(super) fn handler_script(place: &mut Place<'_>, line: &[u8]) -> Result<(), R
     if let Some(process_group) = &options.process_group {
         place.direct_to(process_group);
     }
+    place.remark_macros(&options);
     if words.has_open_quote() {
         place.remark_open_quote();
     }

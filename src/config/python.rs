@@ -58,9 +58,9 @@ impl PythonSettings {
         let written = &main.python;
         let interpreter = &written.interpreter;
         PythonSettings {
-            home: written.home.clone().filter(|home| !home.is_empty()),
-            path: interpreter.path.clone().filter(|path| !path.is_empty()),
-            eggs: written.eggs.clone().filter(|eggs| !eggs.is_empty()),
+            home: written.home.clone(),
+            path: interpreter.path.clone(),
+            eggs: written.eggs.clone(),
             warnings: written.warnings.clone(),
             optimize: written.optimize.unwrap_or(0),
             hash_seed: written.hash_seed,
@@ -238,10 +238,5 @@ mod tests {
     fn a_path_has_no_empty_entries() {
         let settings = settings(&["WSGIPythonPath :/a::/b:"]);
         assert_eq!(settings.path_entries().collect::<Vec<_>>(), [b"/a", b"/b"]);
-    }
-
-    #[test]
-    fn an_empty_home_is_no_home() {
-        assert_eq!(settings(&["WSGIPythonHome \"\""]).home, None);
     }
 }

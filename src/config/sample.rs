@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::directive::{Arguments, DIRECTIVES, Place};
+use super::directive::{DIRECTIVES, Place};
 use super::interpreters;
 use super::matching::Groups;
 use super::removed::REMOVED;
-use super::word::Words;
 use super::{Accounts, DirectoryWritten, GroupNames, Line, Pattern, Refusal, ServerWritten, User};
 
 /// What a server says in these lines.
@@ -55,13 +54,7 @@ pub(super) fn apply_as(
         DIRECTIVES.iter().chain(REMOVED).find(|row| row.name.to_bytes() == name.as_bytes()).expect("a directive");
     let line = Some(Line { directive: name.to_owned(), file: "httpd.conf".to_owned(), number: 7 });
     let mut place = Place { server, directory, compile: &compile, resolve: &resolve, accounts, groups, line };
-    match directive.arguments {
-        Arguments::Raw | Arguments::Section => directive.read(&mut place, rest.as_bytes(), rest.as_bytes()),
-        Arguments::One => {
-            let word = Words::of(rest.as_bytes()).word().expect("one argument");
-            directive.read(&mut place, &word, rest.as_bytes())
-        }
-    }
+    directive.read(&mut place, rest.as_bytes())
 }
 
 fn resolve(path: &[u8]) -> Option<Vec<u8>> {

@@ -41,8 +41,7 @@ pub fn check_socket_prefix(prefix: &[u8]) -> Result<(), Refusal> {
 
 /// `WSGISocketPrefix path`
 pub(super) fn set_prefix(place: &mut Place<'_>, word: &[u8]) -> Result<(), Refusal> {
-    let resolved = Some(word).filter(|word| !word.is_empty()).and_then(|word| (place.resolve)(word));
-    let prefix = resolved.ok_or_else(|| {
+    let prefix = (place.resolve)(word).ok_or_else(|| {
         let word = shown(word);
         Refusal::new(format!("Invalid WSGISocketPrefix '{word}'; accepted are paths, from the root or from ServerRoot"))
     })?;
@@ -89,7 +88,7 @@ mod tests {
         assert_eq!(socket_prefix(&server(&["WSGISocketPrefix /run/wsgi"])), Some(&b"/run/wsgi"[..]));
         assert_eq!(socket_prefix(&server(&[])), None);
         assert!(refusal("WSGISocketPrefix impossible").starts_with("Invalid WSGISocketPrefix 'impossible'"));
-        assert!(refusal("WSGISocketPrefix \"\"").starts_with("Invalid WSGISocketPrefix ''"));
+        assert!(refusal("WSGISocketPrefix \"\"").starts_with("WSGISocketPrefix takes one argument"));
     }
 
     #[test]

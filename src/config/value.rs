@@ -67,9 +67,40 @@ pub(super) fn hash_seed(name: &CStr, word: &[u8]) -> Result<HashSeed, Refusal> {
 }
 
 /// The argument of `WSGIPythonOptimize`: nothing below 1 optimises, nothing above 2 does more than 2.
-pub(super) fn optimisation(name: &CStr, word: &[u8]) -> Result<u8, Refusal> {
-    let level: i64 = parsed(word).ok_or_else(|| refuse(name, "must be a number: 0, 1 or 2", word))?;
-    Ok(level.clamp(0, 2) as u8)
+pub(super) fn optimisation(name: &CStr, word: &[u8]) -> Result<Optimisation, Refusal> {
+    let given: i64 = parsed(word).ok_or_else(|| refuse(name, "must be a number: 0, 1 or 2", word))?;
+    let level = given.clamp(0, 2);
+    Ok(Optimisation { level: level as u8, is_given: level == given })
+}
+
+/// A level of optimisation, and whether it is the one that was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Optimisation {
+    pub(super) level: u8,
+    pub(super) is_given: bool,
+}
+
+/// Why Python would ignore a warning filter; `None` if it takes it, or may.
+///
+/// Source: CPython `warnings._setoption`, without the lookup of the category, which may be the application's own.
+pub(super) fn filter_fault(filter: &[u8]) -> Option<&'static str> {
+    const ACTIONS: [&str; 7] = ["default", "always", "ignore", "module", "once", "error", "all"];
+    let fields: Vec<&[u8]> = filter.split(|byte| *byte == b':').map(<[u8]>::trim_ascii).collect();
+    if fields.len() > 5 {
+        return Some("it has more than five fields");
+    }
+    if !ACTIONS.iter().any(|action| action.as_bytes().starts_with(fields[0])) {
+        return Some("its action is none of default, error, always, module, once, ignore");
+    }
+    let is_number = |line: &&[u8]| line.is_empty() || line.iter().all(u8::is_ascii_digit);
+    if fields.get(4).is_some_and(|line| !is_number(line)) {
+        return Some("its line is no number");
+    }
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.') || !byte.is_ascii();
+    if fields.get(2).is_some_and(|category| !category.iter().all(is_name)) {
+        return Some("its category is no name of a class");
+    }
+    None
 }
 
 /// The argument of `WSGISwitchInterval`, in seconds.
@@ -133,11 +164,43 @@ mod tests {
 
     #[test]
     fn optimisation_stays_between_0_and_2_and_must_be_a_number() {
-        assert_eq!(optimisation(c"X", b"-1"), Ok(0));
-        assert_eq!(optimisation(c"X", b"1"), Ok(1));
-        assert_eq!(optimisation(c"X", b"9"), Ok(2));
+        let read = |word: &[u8]| optimisation(c"X", word).map(|found| (found.level, found.is_given));
+        assert_eq!(read(b"-1"), Ok((0, false)));
+        assert_eq!(read(b"1"), Ok((1, true)));
+        assert_eq!(read(b"9"), Ok((2, false)));
         assert!(optimisation(c"X", b"On").is_err());
         assert!(optimisation(c"X", b"2x").is_err());
+    }
+
+    #[test]
+    fn filters_that_python_takes_have_no_fault() {
+        for filter in [
+            "ignore",
+            "i",
+            "",
+            "error::DeprecationWarning",
+            "default::my.own.Warning:some_module:17",
+            "once:a message",
+            "all",
+            "error:: ResourceWarning : x.y : 0",
+        ] {
+            assert_eq!(filter_fault(filter.as_bytes()), None, "{filter}");
+        }
+    }
+
+    #[test]
+    fn filters_that_python_ignores_have_one() {
+        for (filter, fault) in [
+            ("bogus", "action"),
+            ("Ignore", "action"),
+            ("a:b:c:d:5:f", "five"),
+            ("error::::x", "line"),
+            ("error::::-1", "line"),
+            ("error::a b", "category"),
+        ] {
+            let found = filter_fault(filter.as_bytes()).expect(filter);
+            assert!(found.contains(fault), "{filter}: {found}");
+        }
     }
 
     #[test]

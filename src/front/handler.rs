@@ -131,7 +131,7 @@ fn check_body(request: Request<'_>, settings: &Settled<'_>) -> Result<(), u16> {
     };
     let limit = request.body_limit();
     if limit > 0 && length > limit {
-        log_line!(request, Info, "request body of {length} bytes is over LimitRequestBody {limit}; answering 413");
+        log_line!(request, Error, codes::BODY_TOO_LONG; "request body of {length} bytes is over LimitRequestBody {limit}; answering 413");
         return Err(413);
     }
     Ok(())

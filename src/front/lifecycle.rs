@@ -59,7 +59,19 @@ pub(crate) fn test_config(server: Server<'_>) {
     remarks::log_lines(server);
     remarks::log_python_path(server, &PythonSettings::of(server.settings()));
     remarks::log_imports(server, all_imports(server));
+    log_missing_interpreter(server);
     daemon::log_what_is_missing(server);
+}
+
+/// The Python for embedded applications, as far as can be seen without running it.
+fn log_missing_interpreter(server: Server<'_>) {
+    let settings = PythonSettings::of(server.settings());
+    if settings.restrict_embedded.unwrap_or(false) && all_imports(server).is_empty() {
+        return;
+    }
+    if let Err(reason) = python::executable_of(&settings) {
+        log_line!(server, Error, codes::PYTHON_UNUSABLE; "Python interpreter configuration failed: {reason}; embedded applications will answer 500, everything else is served");
+    }
 }
 
 /// A child has started: prepare Python's start, and run the import scripts, if there are any.

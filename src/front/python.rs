@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::OnceLock;
 
-use super::installation::{Home, Installation};
+use super::installation::{Home, Installation, executable};
 use super::remarks;
 use super::settings_block::{Process, settings_block};
 use crate::apache::{Host, Httpd, PythonFiles, Server, host_file, library_directory, log_line, set_variable};
@@ -34,8 +34,7 @@ pub(super) struct Embedding {
 impl Embedding {
     /// Asks the configured interpreter what it is. Parent process only.
     pub(super) fn find(settings: PythonSettings, impossible: Vec<Import>) -> Embedding {
-        let home = Home { directory: settings.home.as_deref(), said_by: "WSGIPythonHome" };
-        let found = Installation::find(home).and_then(|installation| {
+        let found = Installation::find(home_of(&settings)).and_then(|installation| {
             let files = installation.files()?;
             Ok(Found { version: installation.version, files })
         });
@@ -49,6 +48,15 @@ impl Embedding {
     pub(super) fn found(&self) -> Result<&Found, &str> {
         self.found.as_ref().map_err(String::as_str)
     }
+}
+
+/// Why there is no interpreter where the configuration says, as far as can be seen without running it.
+pub(super) fn executable_of(settings: &PythonSettings) -> Result<(), String> {
+    executable(home_of(settings)).map(drop)
+}
+
+fn home_of(settings: &PythonSettings) -> Home<'_> {
+    Home { directory: settings.home.as_deref(), said_by: "WSGIPythonHome" }
 }
 
 /// Sets what an interpreter reads from its environment and has no option for; the support package takes

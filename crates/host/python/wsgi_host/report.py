@@ -41,7 +41,8 @@ class Reporter:
             f"'{script}'{_STAGES.get(stage, '')} for {self._place}"
         )
         if isinstance(exception, SystemExit):
-            write(f"WSGI0175: {headline}; ignored.", exception)
+            # The exit is ignored, since other requests share the process.
+            write(f"WSGI0175: {headline}; the exit is ignored, and the request fails", exception)
         else:
             write(f"WSGI0174: {headline}: {cause(exception)}", exception)
 
