@@ -49,6 +49,9 @@ pub fn daemons<'s>(sites: impl IntoIterator<Item = Site<'s>>) -> Vec<Defined> {
     let defined_in = |site: Site<'s>| site.written.daemons.iter().map(move |daemon| Defined::new(daemon, site));
     let mut all: Vec<Defined> = sites.into_iter().flat_map(defined_in).collect();
     all.sort_by_key(|defined| defined.daemon.order);
+    // A virtual host without a line of this module's has the main server's settings themselves (httpd config.c,
+    // merge_server_configs); the main server comes first.
+    all.dedup_by(|later, earlier| Arc::ptr_eq(&later.daemon, &earlier.daemon));
     all
 }
 
@@ -187,6 +190,14 @@ mod tests {
         assert_eq!(names, [&b"v"[..], b"m", b"n"]);
         assert!(all[0].is_virtual && !all[1].is_virtual);
         assert_eq!(all[0].server_name.as_deref(), Some(&b"v.example.com"[..]));
+    }
+
+    #[test]
+    fn a_virtual_host_that_shares_the_main_servers_settings_defines_none() {
+        let main = server(&[GROUP]);
+        let all = daemons([main_site(&main), host(&main, "a"), host(&main, "b")]);
+        assert_eq!(all.len(), 1);
+        assert!(!all[0].is_virtual);
     }
 
     #[test]

@@ -118,6 +118,11 @@ impl Told {
         let host_directory = host.parent().unwrap_or(Path::new("/"));
         let common = Common { main, httpd: &httpd, python: &python, host_directory, httpd_ids, accounts: &accounts };
         for (place, server) in main.all().enumerate() {
+            // A virtual host without a line of this module's has the main server's settings themselves, not a copy
+            // (httpd config.c, merge_server_configs): a group of theirs is not the host's, nor is its log.
+            if server.is_virtual() && std::ptr::eq(server.settings(), main.settings()) {
+                continue;
+            }
             for defined in daemons([server.site()]) {
                 match Ready::of(&common, server, place, &defined.daemon) {
                     Ok(ready) => told.groups.push(ready),
