@@ -124,6 +124,7 @@ const VARIABLES: &[&str] = &[
     "APR_READ",
     "APR_FOPEN_.*",
     "ap_coredumpdir_configured",
+    "ap_server_argv0",
     "ap_server_conf",
     "ap_unixd_config",
 ];

@@ -10,9 +10,9 @@ use gateway::embedded::{
     ABI, Bytes, ExchangeTable, FAULT_ANSWERED, FAULT_CLIENT_GONE, FAULT_FAILED, FAULT_REFUSED, FAULT_TIMED_OUT, Fault,
     LogTable, ProcessTable,
 };
-use gateway::{Exchange, Flow, Level, ReadError, RequestLog, WriteError};
+use gateway::{Exchange, Flow, Level, ReadError, RequestLog, WriteError, record_pieces};
 
-use super::log::{Log, record_pieces};
+use super::log::Log;
 use super::server::Server;
 
 /// The process's functions, for [`gateway::embedded::HostTable::prepare`].

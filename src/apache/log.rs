@@ -57,27 +57,6 @@ macro_rules! log_line {
 }
 pub(crate) use log_line;
 
-/// What httpd writes of one record at most is 8,192 bytes with everything it puts before it
-/// (MAX_STRING_LEN); a longer line becomes several records.
-const LONGEST_RECORD: usize = 6000;
-
-/// Cuts a line into what fits a record, between characters of UTF-8.
-pub(crate) fn record_pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(line);
-    std::iter::from_fn(move || {
-        let line = rest?;
-        if line.len() <= LONGEST_RECORD {
-            rest = None;
-            return Some(line);
-        }
-        let is_boundary = |index: &usize| line[*index] & 0xc0 != 0x80;
-        let end = (LONGEST_RECORD - 3..=LONGEST_RECORD).rev().find(is_boundary).unwrap_or(LONGEST_RECORD);
-        let (piece, left) = line.split_at(end);
-        rest = Some(left);
-        Some(piece)
-    })
-}
-
 fn number(level: Level) -> i32 {
     level as i32
 }
@@ -99,15 +78,6 @@ fn as_c_text(line: &[u8]) -> CString {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_long_line_is_cut_between_characters_and_nothing_is_lost() {
-        let line = "é".repeat(10_000);
-        let pieces: Vec<&[u8]> = record_pieces(line.as_bytes()).collect();
-        assert!(pieces.iter().all(|piece| piece.len() <= LONGEST_RECORD && std::str::from_utf8(piece).is_ok()));
-        assert_eq!(pieces.concat(), line.as_bytes());
-        assert_eq!(record_pieces(b"").count(), 1);
-    }
 
     #[test]
     fn a_nul_is_shown_and_cuts_nothing() {

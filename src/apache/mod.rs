@@ -34,7 +34,7 @@ pub(crate) use httpd::{
     Httpd, announce, banner, children_ids, is_dumping_core, is_preliminary_pass, is_stopping, is_without_children,
     runtime_path,
 };
-pub(crate) use log::{Log, log_line, record_pieces};
+pub(crate) use log::{Log, log_line};
 pub(crate) use output::Output;
 pub(crate) use poll::{Events, Polled, poll};
 pub(crate) use pool::Pool;

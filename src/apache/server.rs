@@ -81,6 +81,20 @@ impl<'a> Server<'a> {
         }
     }
 
+    /// Facility and name of the server's lines in the system's log, `local7:apache2`; `None` if they do not go there.
+    pub(crate) fn syslog(self, main: Server<'_>) -> Option<Vec<u8>> {
+        if self.error_log().is_some() {
+            return None;
+        }
+        // SAFETY: strings of the configuration's pool, or null; a virtual host without ErrorLog has the main server's
+        // (log.c, ap_open_logs). ap_server_argv0 is set before any configuration is read (main.c).
+        let (file_name, program) = unsafe {
+            let own = optional_bytes(self.record().error_fname);
+            (own.or(optional_bytes(main.record().error_fname))?, optional_bytes(c::ap_server_argv0))
+        };
+        syslog(file_name, program.unwrap_or(b"httpd"))
+    }
+
     /// What [`Server::set_fact`] kept of this type.
     pub(crate) fn fact<T: Any + Send + Sync>(self) -> Option<&'a T> {
         // SAFETY: as for `settings`.
@@ -127,5 +141,33 @@ impl<'a> Server<'a> {
     /// Whether this is a virtual host and not the main server.
     pub(crate) fn is_virtual(self) -> bool {
         self.record().is_virtual != 0
+    }
+}
+
+/// What `ErrorLog syslog[:facility[:name]]` says; `None` for other logs. Source: httpd log.c, `open_error_log`.
+fn syslog(file_name: &[u8], program: &[u8]) -> Option<Vec<u8>> {
+    let (kind, rest) = file_name.split_at_checked(6)?;
+    let mut parts = rest.splitn(3, |byte| *byte == b':');
+    if !kind.eq_ignore_ascii_case(b"syslog") || parts.next() != Some(b"") {
+        return None;
+    }
+    let [facility, name] = [parts.next(), parts.next()].map(|part| part.filter(|part| !part.is_empty()));
+    Some([facility.unwrap_or(b"local7"), name.unwrap_or(program)].join(&b':'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_log_is_known_by_its_name() {
+        let of = |text: &str| syslog(text.as_bytes(), b"apache2").map(|text| String::from_utf8(text).unwrap());
+        assert_eq!(of("syslog").as_deref(), Some("local7:apache2"));
+        assert_eq!(of("Syslog:local1").as_deref(), Some("local1:apache2"));
+        assert_eq!(of("syslog:user:site").as_deref(), Some("user:site"));
+        assert_eq!(of("syslog::site").as_deref(), Some("local7:site"));
+        assert_eq!(of("syslog.log"), None);
+        assert_eq!(of("logs/error_log"), None);
+        assert_eq!(of("log"), None);
     }
 }

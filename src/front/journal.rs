@@ -1,8 +1,8 @@
 //! The error log of one request, as the Python half uses it; the same through both doors.
 
-use gateway::{Level, RequestLog};
+use gateway::{Level, RequestLog, record_pieces};
 
-use crate::apache::{Log, Request, record_pieces};
+use crate::apache::{Log, Request};
 
 /// The lines of one request, with the script that they are about.
 pub(super) struct Journal<'r>(pub(super) Request<'r>);

@@ -133,7 +133,8 @@ pub trait RequestLog {
     /// Whether lines of a level are written.
     fn is_logged(&self, level: Level) -> bool;
 
-    /// Writes one line (no line feed in it), if its level is on.
+    /// Writes one record, if its level is on; more than one if it is too long ([`crate::record_pieces`]). Line feeds in it
+    /// become `\\n`.
     fn log(&self, level: Level, line: &[u8]);
 }
 

@@ -8,7 +8,9 @@ pub mod environ;
 pub mod exchange;
 pub mod key;
 pub mod proxy;
+pub mod record;
 pub mod response;
 
 pub use exchange::{Exchange, Flow, Level, Outcome, ReadError, RequestLog, WriteError};
 pub use key::Key;
+pub use record::record_pieces;

@@ -49,5 +49,7 @@ pub(crate) const REFUSED: &str = "WSGI0317";
 pub(crate) const SOCKET_DIRECTORY: &str = "WSGI0318";
 /// An interpreter never became a worker.
 pub(crate) const STUCK_START: &str = "WSGI0353";
+/// A log took no more lines.
+pub(crate) const LOG_STUCK: &str = "WSGI0490";
 /// A message or a channel is broken.
 pub(crate) const CHANNEL: &str = "WSGI0319";

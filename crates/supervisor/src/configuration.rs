@@ -49,7 +49,7 @@ impl Incoming {
             ToSupervisor::Group(group) => {
                 let configuration = self.0.as_mut().ok_or("a group before the beginning of a configuration")?;
                 let board = descriptors.next().ok_or("a group without its scoreboard")?;
-                let log = Log::new(descriptors.next(), group.log_level);
+                let log = Log::new(descriptors.next(), group.syslog.as_deref(), group.log_level);
                 match Board::new(board) {
                     Ok(board) => configuration.entries.push(Entry { group, board, log }),
                     Err(error) => {
@@ -103,6 +103,7 @@ mod tests {
             httpd_gid: 33,
             httpd_groups: vec![33],
             is_root_needless: true,
+            syslog: None,
         };
         assert!(incoming.take(ToSupervisor::Begin(begin), Vec::new()).is_ok_and(|done| done.is_none()));
     }

@@ -14,7 +14,7 @@ use crate::plan::find_run;
 use crate::pool::{Fate, Pool};
 use crate::terms::{Terms, Title};
 use crate::words::Show;
-use crate::worker::Worker;
+use crate::worker::{Remains, Worker};
 use gateway::Level;
 
 /// Why a group cannot be served.
@@ -31,6 +31,8 @@ pub(crate) struct GroupState {
     pub(crate) log: Log,
     pub(crate) desk: Option<Desk>,
     pub(crate) pools: Vec<Pool>,
+    /// Pipes of workers that have ended; `None` for one that is closed.
+    pub(crate) remains: Vec<Option<Remains>>,
     /// Pools that wait for seats.
     wanted: Vec<Title>,
     is_removed: bool,
@@ -50,6 +52,7 @@ impl GroupState {
             log,
             desk: None,
             pools: Vec::new(),
+            remains: Vec::new(),
             wanted: Vec::new(),
             is_removed: false,
             problem: None,
@@ -62,7 +65,7 @@ impl GroupState {
 
     /// A group that is there already is configured again.
     pub(crate) fn adopt(&mut self, terms: Terms, log: Log, now: Instant) {
-        self.log = log;
+        self.log = log.replaces(&self.log);
         self.is_home_said = false;
         let is_same = terms.group == self.terms.group
             && terms.board.is_same(&self.terms.board)
@@ -230,6 +233,8 @@ impl GroupState {
     /// What is due: answers, starts, ends.
     pub(crate) fn tick(&mut self, now: Instant) {
         self.end_astray(now);
+        self.log.retry();
+        self.remains.retain(Option::is_some);
         for pool in &mut self.pools {
             pool.press_on(&self.log, now);
             pool.act(&self.log, now);
@@ -275,7 +280,8 @@ impl GroupState {
     /// When there is something to do here without anybody's saying so.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let desk = self.desk.as_ref().and_then(Desk::deadline);
-        self.pools.iter().filter_map(Pool::deadline).chain(desk).min()
+        let remains = self.remains.iter().flatten().filter_map(Remains::due_at);
+        self.pools.iter().filter_map(Pool::deadline).chain(desk).chain(remains).chain(self.log.retry_at()).min()
     }
 
     /// All workers, with their seats.

@@ -46,6 +46,7 @@ pub(crate) fn group() -> Group {
         arguments: Vec::new(),
         preload: Vec::new(),
         log_level: Level::Info,
+        syslog: None,
         worker: Default::default(),
     }
 }

@@ -56,6 +56,8 @@ enum Source {
     Desk(usize),
     Asker(usize, usize),
     Worker(usize, usize, usize, Part),
+    /// The pipe of a worker that has ended.
+    Remains(usize, usize),
     /// A seat without a process.
     Vacant(usize, usize, usize),
 }
@@ -79,7 +81,7 @@ impl Supervisor {
             httpd,
             // A parent that has ended already shows by the channel.
             httpd_end: i32::try_from(std::os::unix::process::parent_id()).ok().and_then(process_descriptor),
-            log: Log::new(None, Level::Notice),
+            log: Log::new(None, None, Level::Notice),
             descriptors: identity::raise_descriptor_limit(),
             incoming: Incoming::default(),
             directory: None,
@@ -101,6 +103,7 @@ impl Supervisor {
             }
             let now = Instant::now();
             for group in &mut self.groups {
+                group.catch_up(&mut self.buf, now);
                 group.tick(now);
             }
             self.groups.retain(|group| !group.is_gone());
@@ -144,6 +147,10 @@ impl Supervisor {
                 sources.extend(desk.listener().map(|socket| (Source::Desk(number), socket)));
                 sources.extend(desk.connections().map(|(peer, socket)| (Source::Asker(number, peer), socket)));
             }
+            let remains = group.remains.iter().enumerate();
+            sources.extend(
+                remains.filter_map(|(place, one)| Some((Source::Remains(number, place), one.as_ref()?.output()))),
+            );
             for (pool, seats) in group.pools.iter().map(|pool| &pool.seats).enumerate() {
                 for (index, seat) in seats.iter().enumerate() {
                     match &seat.worker {
@@ -187,6 +194,11 @@ impl Supervisor {
             Source::Worker(group, pool, seat, part) => {
                 if let Some(group) = self.groups.get_mut(group) {
                     group.hear(pool, seat, part, &mut self.buf, now);
+                }
+            }
+            Source::Remains(group, place) => {
+                if let Some(group) = self.groups.get_mut(group) {
+                    group.hear_remains(place, &mut self.buf, now);
                 }
             }
             Source::Vacant(group, pool, seat) => {

@@ -1,6 +1,7 @@
 //! One worker process: started, listened to, told what to do, and made to end.
 
 mod intake;
+mod remains;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,6 +14,8 @@ use crate::launch::{self, Launch};
 use crate::os::signals;
 use crate::os::spawn::Failure;
 use crate::output::Lines;
+
+pub(crate) use remains::{REMAINS_LIMIT, Remains};
 
 /// Between SIGTERM and SIGKILL, and beyond a worker's own limits before either.
 const GRACE: Duration = Duration::from_secs(2);
@@ -160,6 +163,11 @@ impl Worker {
         self.is_destroyed
     }
 
+    /// What still comes over its pipe after its end: processes that it has started hold the other end.
+    pub(crate) fn into_remains(self) -> Option<Remains> {
+        Some(Remains { pid: self.pid, output: self.output?, lines: self.lines })
+    }
+
     /// The last lines that it wrote.
     pub(crate) fn last_words(&self) -> String {
         self.lines.last_words()
@@ -258,10 +266,11 @@ impl Worker {
         is_astray
     }
 
-    /// When [`Worker::tick`] or [`Worker::is_astray`] has something to do.
+    /// When [`Worker::tick`], [`Worker::is_astray`] or [`Worker::due`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let (start_by, destroy_at) = if self.is_destroyed { (None, None) } else { (self.start_by, self.destroy_at) };
-        [start_by, self.terminate_at, destroy_at, self.abandoned_at].into_iter().flatten().min()
+        let due_at = self.lines.due_at();
+        [start_by, self.terminate_at, destroy_at, self.abandoned_at, due_at].into_iter().flatten().min()
     }
 
     fn tell(&self, message: &ToWorker) {

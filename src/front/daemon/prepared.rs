@@ -82,6 +82,7 @@ pub(super) fn prepare(
         arguments: arguments(&python, common.host_directory),
         preload: preload(common, daemon),
         log_level,
+        syslog: server.syslog(common.main).map(Text),
         worker: Text(worker_block(common, server, daemon, &python, log_level)?),
     })
 }

@@ -133,6 +133,7 @@ impl Told {
         let is_root_needless = told.groups.iter().all(|ready| is_root_needless(&told.begin, &ready.group));
         // With -X httpd's parent is the child as well and gives root's rights up: only the supervisor could remove then
         // what was made with them.
+        told.begin.syslog = main.syslog(main).map(Text);
         told.begin.is_root_needless = is_root_needless && !is_without_children();
         told
     }
@@ -183,6 +184,7 @@ fn begin(prefix: &[u8], (uid, gid): (u32, u32), accounts: &dyn Accounts) -> Begi
         httpd_gid: gid,
         httpd_groups: user.map_or_else(Vec::new, |user| accounts.groups_of(&user.name, gid)),
         is_root_needless: true,
+        syslog: None,
     }
 }
 

@@ -9,10 +9,11 @@ use super::GroupState;
 use crate::codes;
 use crate::ending::{Limits, describe, remedy};
 use crate::explain::{explain, severity};
+use crate::log::Log;
 use crate::os::signals::Ending;
 use crate::os::spawn::Step;
 use crate::words::{Show, When};
-use crate::worker::{Event, Part, Retirement, Worker};
+use crate::worker::{Event, Part, REMAINS_LIMIT, Remains, Retirement, Worker};
 
 impl GroupState {
     /// Something has come from the worker of a seat.
@@ -77,12 +78,8 @@ impl GroupState {
                     found.lose(age, now);
                 }
             }
-            Event::Output(line) => log.line(Level::Error, pid.unsigned_abs(), &line),
-            Event::Dropped(count) => log.problem(
-                Level::Warning,
-                codes::FLOOD,
-                format_args!("process (pid={pid}) of group '{name}' writes too fast: {count} lines were dropped"),
-            ),
+            Event::Output(line) => log.native_line(&self.terms.group.name, pid.unsigned_abs(), &line),
+            Event::Dropped(count) => tell_dropped(log, &name, pid, count),
             Event::Failed(failure) => {
                 if failure.step == Step::UserDirectory && std::mem::replace(&mut self.is_home_said, true) {
                     return;
@@ -99,6 +96,48 @@ impl GroupState {
                 codes::CHANNEL,
                 format_args!("process (pid={pid}) of group '{name}' sends what it should not: {error}; ignored"),
             ),
+        }
+    }
+
+    /// Something has come over the pipe of a worker that has ended.
+    pub(crate) fn hear_remains(&mut self, place: usize, buf: &mut Vec<u8>, now: Instant) {
+        let Some(remains) = self.remains.get_mut(place).and_then(Option::as_mut) else { return };
+        let (pid, words) = (remains.pid(), remains.take(buf, now));
+        let name = Show(&self.terms.group.name);
+        for line in words.lines {
+            self.log.native_line(&self.terms.group.name, pid.unsigned_abs(), &line);
+        }
+        if words.dropped > 0 {
+            tell_dropped(&self.log, &name, pid, words.dropped);
+        }
+        if words.is_end {
+            self.remains[place] = None;
+        }
+    }
+
+    fn keep_remains(&mut self, worker: Worker) {
+        let Some(remains) = worker.into_remains() else { return };
+        if self.remains.len() == REMAINS_LIMIT {
+            self.remains.remove(0);
+        }
+        self.remains.push(Some(remains));
+    }
+
+    /// Logs output that has waited, and what was dropped, where it is time to.
+    pub(crate) fn catch_up(&mut self, buf: &mut Vec<u8>, now: Instant) {
+        for pool in 0..self.pools.len() {
+            for seat in 0..self.pools.get(pool).map_or(0, |pool| pool.seats.len()) {
+                let Some(worker) = self.worker(pool, seat) else { continue };
+                for event in worker.due(now) {
+                    self.act_on(pool, seat, event, now);
+                }
+            }
+        }
+        for place in 0..self.remains.len() {
+            let is_due = |remains: &Remains| remains.due_at().is_some_and(|at| at <= now);
+            if self.remains.get(place).and_then(Option::as_ref).is_some_and(is_due) {
+                self.hear_remains(place, buf, now);
+            }
         }
     }
 
@@ -196,7 +235,16 @@ impl GroupState {
                 format_args!("process (pid={pid}) of group '{name}' has died: {how}; {}; it was {age} s old and had begun {begun} requests{next}", remedy(ending, limits)),
             );
         }
+        self.keep_remains(worker);
     }
+}
+
+fn tell_dropped(log: &Log, name: &Show<'_>, pid: i32, count: u64) {
+    log.problem(
+        Level::Warning,
+        codes::FLOOD,
+        format_args!("process (pid={pid}) of group '{name}' writes too fast: {count} lines were dropped"),
+    );
 }
 
 /// What follows, at the end of a line.

@@ -5,3 +5,4 @@ pub(crate) mod identity;
 pub(crate) mod signals;
 pub(crate) mod sockets;
 pub(crate) mod spawn;
+pub(crate) mod syslog;

@@ -34,7 +34,7 @@ impl Supervisor {
             return Settled { problems: Vec::new(), is_root_missing: true };
         }
         let Configuration { begin, log, entries, refused } = configuration;
-        self.log = Log::new(log, Level::Notice);
+        self.log = Log::new(log, begin.syslog.as_deref(), Level::Notice).replaces(&self.log);
         let problems = match self.prepare(&begin, groups) {
             Ok((directory, site)) => self.replace(entries, &directory, &site, now),
             Err(obstacle) => {

@@ -26,9 +26,16 @@ impl Worker {
     pub(crate) fn take_rest(&mut self, buf: &mut Vec<u8>, now: Instant) -> Vec<Event> {
         let mut events = self.take_report();
         events.extend(self.take_messages(buf, TURN * TURN, now));
-        // A process that it has started may hold the pipe and write on: we do not wait for its end.
+        // A process that it has started may hold the pipe and write on: then it is not at its end.
         events.extend(self.take_output(buf, TURN, now));
-        events.extend(self.lines.finish(now).into_iter().map(Event::Output));
+        if self.output.is_some() {
+            // What they write goes on, and is not the end of what the worker wrote.
+            return events;
+        }
+        let last = self.lines.finish(now);
+        let dropped = self.lines.take_dropped();
+        events.extend((dropped > 0).then_some(Event::Dropped(dropped)));
+        events.extend(last.into_iter().map(Event::Output));
         events
     }
 
@@ -59,19 +66,22 @@ impl Worker {
 
     fn take_output(&mut self, buf: &mut Vec<u8>, limit: usize, now: Instant) -> Vec<Event> {
         let mut events = Vec::new();
-        buf.resize(64 << 10, 0);
         for _ in 0..limit {
             let Some(output) = &self.output else { break };
-            match read(output, buf) {
-                Ok(0) => self.output = None,
-                Ok(count) => events.extend(self.lines.take(&buf[..count], now).into_iter().map(Event::Output)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => self.output = None,
+            match read_output(output, buf) {
+                Some(0) => self.output = None,
+                Some(count) => events.extend(self.lines.take(&buf[..count], now).into_iter().map(Event::Output)),
+                None => break,
             }
         }
-        let dropped = self.lines.take_dropped();
-        events.extend((dropped > 0).then_some(Event::Dropped(dropped)));
+        events.extend(self.due(now));
         events
+    }
+
+    /// Output that has waited, and what is to be said by now of what was dropped.
+    pub(crate) fn due(&mut self, now: Instant) -> Vec<Event> {
+        let (lines, dropped) = self.lines.due(now);
+        lines.into_iter().map(Event::Output).chain(dropped.map(Event::Dropped)).collect()
     }
 
     fn take_report(&mut self) -> Vec<Event> {
@@ -89,6 +99,17 @@ impl Worker {
                 Vec::new()
             }
         }
+    }
+}
+
+/// Reads what a pipe has: `None` for nothing yet, 0 for the end.
+pub(super) fn read_output(output: &OwnedFd, buf: &mut Vec<u8>) -> Option<usize> {
+    // Short lines are many: a turn is not to take long over them.
+    buf.resize(16 << 10, 0);
+    match read(output, buf) {
+        Ok(count) => Some(count),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+        Err(_) => Some(0),
     }
 }
 

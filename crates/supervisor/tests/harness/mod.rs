@@ -161,6 +161,7 @@ impl Httpd {
                 httpd_gid: self.gid,
                 httpd_groups: groups.first().map_or_else(Vec::new, |group| group.groups.clone()),
                 is_root_needless: self.is_root_needless,
+                syslog: None,
             }),
             &[append(&self.place.log("main.log")).as_fd()],
         );

@@ -84,6 +84,8 @@ fields! {
         preload: Vec<Preload>,
         /// Lines above it are not logged.
         log_level: Level,
+        /// The facility and the name of its lines, where `ErrorLog` is `syslog`: `local7:apache2`.
+        syslog: Option<Text>,
         /// A settings block for the worker, to which the supervisor adds what is one process's own.
         worker: Text,
     }

@@ -18,6 +18,8 @@ fields! {
         httpd_groups: Vec<u32>,
         /// No group needs another user, so that root's rights can be given up for good.
         is_root_needless: bool,
+        /// As [`Group::syslog`](super::Group), for the main error log.
+        syslog: Option<Text>,
     }
 }
 

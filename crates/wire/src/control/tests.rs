@@ -67,6 +67,7 @@ fn full_group() -> Group {
         arguments: vec![text(b"-X"), text(b"utf8"), text(b"-c"), odd()],
         preload: preload(),
         log_level: Level::Debug,
+        syslog: Some(odd()),
         worker: odd(),
     }
 }
@@ -87,6 +88,7 @@ fn bare_group() -> Group {
         environment: vec![],
         arguments: vec![],
         preload: vec![],
+        syslog: None,
         is_dumpable: false,
         ..full_group()
     }
@@ -166,6 +168,7 @@ fn every_message_is_read_as_it_was_written() {
         httpd_gid: 34,
         httpd_groups: vec![34, 4],
         is_root_needless: true,
+        syslog: Some(odd()),
     };
     let problems = vec![text(b"a: no such user"), odd()];
     assert_there_and_back! {

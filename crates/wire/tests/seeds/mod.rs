@@ -109,6 +109,7 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
             httpd_gid: 33,
             httpd_groups: vec![33, 4],
             is_root_needless: true,
+            syslog: Some(text("local7:httpd")),
         }),
         ToSupervisor::Group(group()),
         ToSupervisor::Commit(Commit { groups: 1 }),
@@ -172,6 +173,7 @@ fn group() -> Group {
         arguments: vec![text("-c"), text("import wsgi_host")],
         preload: preload(),
         log_level: Level::Info,
+        syslog: None,
         worker: Text(worker_settings()),
     }
 }
