@@ -513,6 +513,27 @@ def test_lines_do_not_wait_for_a_client_that_takes_nothing(start, script, tmp_pa
     assert response.body == b"x"
 
 
+def test_lines_that_httpds_child_no_longer_takes_come_by_the_channel_with_the_script(start, script, tmp_path):
+    go_on = tmp_path / "go-on"
+    app = script(
+        f"""
+        print('before')
+        while not os.path.exists({str(go_on)!r}): time.sleep(0.01)
+        for number in range(100): print('number', number)
+        ok(); return [b'x']
+        """
+    )
+    worker = start().ready()
+    connection = worker.connect()
+    connection.send(worker.head(app))
+    wait_until(lambda: worker.scoreboard.seat()["active"] == 1, "the request to begin")
+    connection.close()
+    go_on.touch()
+    wait_until(lambda: f"[script {app}] number 99" in worker.lines(), "the last line")
+    lines = [line for line in worker.lines() if " number " in line]
+    assert lines == [f"[script {app}] number {number}" for number in range(100)]
+
+
 # Limits and the end.
 
 
@@ -760,7 +781,7 @@ def test_a_forked_process_cannot_reach_the_client(start, script):
     response = worker.get(app, flags=wire.BODY)
     assert response.body == b"3"
     assert "in the child" not in response.lines
-    wait_until(lambda: "in the child" in worker.lines(), "the line, by the channel")
+    wait_until(lambda: f"[script {app}] in the child" in worker.lines(), "the line, by the channel")
 
 
 def test_a_signal_to_a_forked_process_ends_that_process(start, script):

@@ -20,7 +20,8 @@ _RECORD = re.compile(
 _QUIET_LEVELS = {"notice", "info", "debug"} | {f"trace{n}" for n in range(1, 9)}
 # httpd tells of a crashed child at `notice`. Only `expect` announces a crash; no `allow`, however wide, excuses one.
 _CRASH = re.compile(r"exit signal|AH00051|AH00052|Segmentation fault|Fatal Python error|panicked at")
-# What an uncaught exception writes after its header line: the traceback, one record a line.
+# What mod_wsgi writes after the header line of an uncaught exception: the traceback, one record a line. Ours has all of it
+# in the header's record.
 _TRACEBACK = re.compile(
     r"^(\[script [^\]]*\] )?"
     r"(Traceback \(most recent call last\):|  .*|\s*|"
@@ -51,7 +52,7 @@ class Record:
 
 def _last_line(text):
     """A traceback's last line; the header line before it names the cause too, so that one must not pass for it."""
-    return rf"(^|\] )(?:{text})"
+    return rf"(^|\] |\\n)(?:{text})"
 
 
 def _parse(line):

@@ -41,9 +41,9 @@ def subscribe_signals(callback):
     if log.is_logged(log.INFO):
         import traceback
 
-        log.write(log.INFO, "Ignoring subscription to signals: only the processes of a daemon group get them. Called from:")
-        for entry in traceback.format_list(traceback.extract_stack()[:-1]):
-            log.write(log.INFO, entry.rstrip("\n"))
+        stack = "".join(traceback.format_list(traceback.extract_stack()[:-1]))
+        text = "Ignoring subscription to signals: only the processes of a daemon group get them. Called from:"
+        log.write_record(log.INFO, f"{text}\n{stack}".rstrip("\n"))
     return callback
 
 

@@ -57,10 +57,14 @@ def _set_switch_interval(settings):
 
 def _restrict_signals(settings):
     # A process that only runs scripts has no requests that a handler could disturb.
-    if settings["restrict_signal"] == "1" and not _is_service(settings):
-        from . import signals
+    if _is_service(settings):
+        return
+    from . import signals
 
+    if settings["restrict_signal"] == "1":
         signals.restrict()
+    elif "signal_descriptor" in settings:
+        signals.announce(int(settings["signal_descriptor"]))
 
 
 def _is_service(settings):

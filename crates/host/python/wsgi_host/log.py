@@ -1,9 +1,11 @@
 """Lines to httpd's error log, from text or bytes.
 
-The levels are httpd's numbers. The native half adds the request, if the calling thread is in one.
+The levels are httpd's numbers. The native half adds the request, if there is one.
 """
 
 import _wsgi_host
+
+from .requests import current_request
 
 CRITICAL = 2
 ERROR = 3
@@ -13,11 +15,6 @@ INFO = 6
 DEBUG = 7
 
 
-def record(line: bytes) -> bytes:
-    """One line as it may be handed to httpd, which takes C strings: a NUL would hide what follows it."""
-    return line.replace(b"\0", b"\\x00") if b"\0" in line else line
-
-
 def encoded(text: str) -> bytes:
     """Text in UTF-8; what cannot be encoded (lone surrogates) becomes `?`."""
     return text.encode("utf-8", "replace")
@@ -25,9 +22,19 @@ def encoded(text: str) -> bytes:
 
 def write(level: int, text: str) -> None:
     """Logs each line of `text`; never raises, since a full disk must not break a request."""
+    for line in text.split("\n"):
+        write_record(level, line)
+
+
+def write_record(level: int, text: str) -> None:
+    """Logs `text` as one record, in which a newline is shown as `\\n`; never raises."""
+    record = encoded(text)
     try:
-        for line in encoded(text).split(b"\n"):
-            _wsgi_host.log(level, record(line))
+        try:
+            _target().log(level, record)
+        except RuntimeError:
+            # The request of the Context has ended this very moment.
+            _wsgi_host.log(level, record)
     except Exception:
         # There is no other place left to say it.
         pass
@@ -35,4 +42,20 @@ def write(level: int, text: str) -> None:
 
 def is_logged(level: int) -> bool:
     """Whether a line of that level would be kept; spares the work of making one in vain."""
-    return _wsgi_host.is_logged(level)
+    try:
+        return _target().is_logged(level)
+    except RuntimeError:
+        # The request of the Context has ended this very moment.
+        return _wsgi_host.is_logged(level)
+
+
+def request_of_context():
+    """The request of the Context that the calling thread runs in, if it still runs and the thread serves none."""
+    request = current_request.get(None)
+    return request if request is not None and request.active else None
+
+
+def _target():
+    """What logs for the calling thread; the native half knows the request that it serves."""
+    request = request_of_context() if _wsgi_host.current() is None else None
+    return _wsgi_host if request is None else request

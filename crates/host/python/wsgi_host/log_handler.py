@@ -16,8 +16,8 @@ _LEVELS = (
 class LogHandler(logging.Handler):
     """Sends records of the `logging` package to httpd's error log, each at its own level.
 
-    Each line of a message is a record of the log, of the current request if there is one. An empty
-    message logs nothing. A record that `LogLevel` would drop is not formatted.
+    Each line of a message is a record of the log, of the current request if there is one; a message with a traceback
+    is one record. An empty message logs nothing. A record that `LogLevel` would drop is not formatted.
     """
 
     def emit(self, record):
@@ -27,12 +27,17 @@ class LogHandler(logging.Handler):
                 return
             message = self.format(record)
             if message:
-                log.write(level, message.removesuffix("\n"))
+                write = log.write_record if _has_traceback(record) else log.write
+                write(level, message.removesuffix("\n"))
         except Exception:
             self.handleError(record)
 
 
 LogHandler.__module__ = "mod_wsgi"
+
+
+def _has_traceback(record):
+    return bool(record.exc_info or record.exc_text or record.stack_info)
 
 
 def _level(levelno):

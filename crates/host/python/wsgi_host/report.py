@@ -6,6 +6,9 @@ import _wsgi_host
 
 from . import log
 
+# Of an exception's text in a headline (characters). The traceback has all of it.
+LONGEST_CAUSE = 500
+
 _OWN_FRAMES = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 _STAGES = {
@@ -56,23 +59,24 @@ class Reporter:
 
 
 def write(headline: str, exception: BaseException) -> None:
-    """Logs the headline and each line of the exception's traceback at level error; never raises."""
-    log.write(log.ERROR, headline)
+    """Logs the headline and the exception's traceback as one record at level error; never raises."""
     try:
         text = "".join(_formatted(exception))
     except Exception as failure:
         # The exception's own class can be at fault: its __str__, its __cause__.
         text = f"{type(exception).__name__} (its traceback cannot be shown: {type(failure).__name__})"
-    log.write(log.ERROR, text.rstrip("\n"))
+    log.write_record(log.ERROR, f"{headline}\n{text}".rstrip("\n"))
 
 
 def cause(exception: BaseException) -> str:
-    """The exception in one line, as the last line of its traceback."""
+    """The exception in one line, as the last line of its traceback; not all of a long text."""
     try:
         text = str(exception)
     except Exception:
         text = "<exception str() failed>"
     name = type(exception).__name__
+    if len(text) > LONGEST_CAUSE:
+        text = text[:LONGEST_CAUSE] + "..."
     return f"{name}: {text}".replace("\n", " ") if text else name
 
 

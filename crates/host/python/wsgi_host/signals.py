@@ -34,16 +34,20 @@ def restrict() -> None:
     _signal.signal = signal
 
 
+def announce(descriptor) -> None:
+    """Has handlers of a worker's application run soon after the signal, although its main thread waits without Python."""
+    _signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
+
+
 def _log_refusal(signalnum):
     if not log.is_logged(log.INFO):
         return
     import traceback
 
-    log.write(
+    # The last two frames are this function and the replacement.
+    stack = "".join(traceback.format_list(traceback.extract_stack()[:-2]))
+    log.write_record(
         log.INFO,
         f"Ignoring Python signal handler registration for signal {signalnum} in WSGI process; "
-        "mod_wsgi manages signals. Called from:",
+        f"mod_wsgi manages signals. Called from:\n{stack}".rstrip("\n"),
     )
-    # The last two frames are this function and the replacement.
-    for entry in traceback.format_list(traceback.extract_stack()[:-2]):
-        log.write(log.INFO, entry.rstrip("\n"))

@@ -1,13 +1,14 @@
 //! What goes out on a connection: whole frames in order, with log lines of any thread between them.
 //!
 //! A log line never waits for the peer. It is kept until the next write if it cannot go at once, and whatever of
-//! it has gone already, its rest is the next thing to go; so no frame is ever torn.
+//! it has gone already, its rest is the next thing to go; so no frame is ever torn. What a broken connection did not
+//! take can be had back, to be logged elsewhere.
 
 use std::io::{self, IoSlice};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use gateway::Level;
-use wire::Frame;
+use wire::{Frame, Inbox};
 
 use super::stream::Stream;
 
@@ -20,7 +21,17 @@ pub(crate) struct Outbox {
     /// Held by whoever is sending.
     turn: Mutex<()>,
     /// What goes before everything else. Held for moments only, never while waiting.
-    ahead: Mutex<Vec<u8>>,
+    ahead: Mutex<Ahead>,
+}
+
+/// Frames of log lines.
+#[derive(Debug, Default)]
+struct Ahead {
+    frames: Vec<u8>,
+    /// So much of the first frame has gone.
+    begun: usize,
+    /// Nothing will ever go any more.
+    is_broken: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -29,14 +40,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Outbox {
-    /// Sends a log line at once if that needs no wait, else before the next frame; false if too many wait already.
+    /// Sends a log line at once if that needs no wait, else before the next frame; false if too many wait already, or
+    /// the connection is broken.
     pub(crate) fn log(&self, stream: &Stream, level: Level, line: &[u8]) -> bool {
         {
             let mut ahead = lock(&self.ahead);
-            if ahead.len() + line.len() > LINES_LIMIT {
+            if ahead.is_broken || ahead.frames.len() + line.len() > LINES_LIMIT {
                 return false;
             }
-            Frame::Log { level, line }.put(&mut ahead);
+            Frame::Log { level, line }.put(&mut ahead.frames);
         }
         match self.turn.try_lock() {
             Ok(_turn) => self.push(stream),
@@ -59,20 +71,12 @@ impl Outbox {
         on_input: &mut dyn FnMut() -> bool,
     ) -> io::Result<()> {
         let _turn = lock(&self.turn);
-        let ahead = std::mem::take(&mut *lock(&self.ahead));
-        let mut parts: Vec<IoSlice<'_>> = Vec::with_capacity(frames.len() + 1);
-        parts.extend([&ahead[..]].iter().chain(frames).filter(|part| !part.is_empty()).map(|part| IoSlice::new(part)));
-        let mut rest = &mut parts[..];
-        let mut wants_input = true;
-        while !rest.is_empty() {
-            match stream.send(rest)? {
-                Some(count) => IoSlice::advance_slices(&mut rest, count),
-                None => {
-                    if stream.wait(wants_input, true)? {
-                        wants_input = on_input();
-                    }
-                }
-            }
+        let (ahead, begun) = lock(&self.ahead).take();
+        let mut gone = begun;
+        let sent = send_all(stream, &ahead[begun..], frames, on_input, &mut gone);
+        if sent.is_err() {
+            lock(&self.ahead).give_back(ahead, gone);
+            return sent;
         }
         self.push(stream);
         Ok(())
@@ -81,14 +85,104 @@ impl Outbox {
     /// Sends what waits, as far as it goes. The turn is the caller's.
     fn push(&self, stream: &Stream) {
         let mut ahead = lock(&self.ahead);
-        if ahead.is_empty() {
+        if ahead.frames.is_empty() {
             return;
         }
-        // A broken connection is for the next write to find out.
-        if let Ok(Some(count)) = stream.send(&[IoSlice::new(&ahead)]) {
-            ahead.drain(..count);
+        match stream.send(&[IoSlice::new(&ahead.frames[ahead.begun..])]) {
+            Ok(Some(count)) => ahead.advance(count),
+            Ok(None) => {}
+            Err(_) => ahead.is_broken = true,
         }
     }
+
+    /// The lines that a broken connection did not take, whole and in their order; none of one that is sound.
+    pub(crate) fn undelivered(&self) -> Vec<(Level, Vec<u8>)> {
+        let mut ahead = lock(&self.ahead);
+        if !ahead.is_broken {
+            return Vec::new();
+        }
+        let (frames, _) = ahead.take();
+        lines(&frames)
+    }
+}
+
+/// Sends what is ahead and then the frames; `gone` counts what has gone.
+fn send_all(
+    stream: &Stream,
+    ahead: &[u8],
+    frames: &[&[u8]],
+    on_input: &mut dyn FnMut() -> bool,
+    gone: &mut usize,
+) -> io::Result<()> {
+    let mut parts: Vec<IoSlice<'_>> = Vec::with_capacity(frames.len() + 1);
+    parts.extend([ahead].iter().chain(frames).filter(|part| !part.is_empty()).map(|part| IoSlice::new(part)));
+    let mut rest = &mut parts[..];
+    let mut wants_input = true;
+    while !rest.is_empty() {
+        match stream.send(rest)? {
+            Some(count) => {
+                *gone += count;
+                IoSlice::advance_slices(&mut rest, count);
+            }
+            None => {
+                if stream.wait(wants_input, true)? {
+                    wants_input = on_input();
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Ahead {
+    fn take(&mut self) -> (Vec<u8>, usize) {
+        (std::mem::take(&mut self.frames), std::mem::take(&mut self.begun))
+    }
+
+    /// So much of them has gone; what came since comes after what is left.
+    fn give_back(&mut self, mut frames: Vec<u8>, gone: usize) {
+        let since = std::mem::take(&mut self.frames);
+        (self.begun, self.is_broken) = (0, true);
+        if gone < frames.len() {
+            frames.drain(..whole_frames(&frames, gone));
+            self.frames = frames;
+        }
+        self.frames.extend_from_slice(&since);
+    }
+
+    fn advance(&mut self, count: usize) {
+        let gone = self.begun + count;
+        let whole = whole_frames(&self.frames, gone);
+        self.frames.drain(..whole);
+        self.begun = gone - whole;
+    }
+}
+
+/// How many of the first `gone` bytes are whole frames.
+fn whole_frames(frames: &[u8], gone: usize) -> usize {
+    let mut whole = 0;
+    while let Some(length) = frames[whole..].first_chunk().map(|length| u32::from_le_bytes(*length) as usize) {
+        if whole + length > gone {
+            break;
+        }
+        whole += length;
+    }
+    whole
+}
+
+fn lines(frames: &[u8]) -> Vec<(Level, Vec<u8>)> {
+    let mut inbox = Inbox::default();
+    let mut lines = Vec::new();
+    for part in frames.chunks(16 << 10) {
+        inbox.room()[..part.len()].copy_from_slice(part);
+        inbox.received(part.len());
+        while let Ok(Some(frame)) = inbox.next_frame() {
+            if let Frame::Log { level, line } = frame {
+                lines.push((level, line.to_vec()));
+            }
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -97,7 +191,6 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
-    use wire::Inbox;
 
     fn pair() -> (Stream, UnixStream) {
         let (one, other) = UnixStream::pair().unwrap();
@@ -165,7 +258,7 @@ mod tests {
         let outbox = Outbox::default();
         let line = vec![b'l'; 60_000];
         assert!((0..100).any(|_| !outbox.log(&stream, Level::Error, &line)));
-        assert!(lock(&outbox.ahead).len() <= LINES_LIMIT + 16);
+        assert!(lock(&outbox.ahead).frames.len() <= LINES_LIMIT + 16);
     }
 
     #[test]
@@ -184,5 +277,35 @@ mod tests {
             outbox.write(&stream, &[&piece(1)], &mut never()).unwrap();
             assert_eq!(read_pieces(&peer, 1), ["meanwhile", "piece 1"]);
         });
+    }
+
+    #[test]
+    fn lines_that_a_broken_connection_did_not_take_are_given_back_whole() {
+        let (stream, peer) = pair();
+        let outbox = Outbox::default();
+        let line = |number: u8| vec![number; 60_000];
+        for number in 0..10 {
+            assert!(outbox.log(&stream, Level::Error, &line(number)));
+        }
+        assert!(outbox.undelivered().is_empty(), "it is not broken yet");
+        drop(peer);
+        assert!(outbox.write(&stream, &[&piece(1)], &mut never()).is_err());
+        let undelivered = outbox.undelivered();
+        assert!(undelivered.len() >= 5, "a socket takes a few of them");
+        let first = 10 - undelivered.len() as u8;
+        for (number, (level, text)) in (first..).zip(&undelivered) {
+            assert_eq!((*level, text), (Level::Error, &line(number)));
+        }
+        assert!(!outbox.log(&stream, Level::Error, b"late"));
+        assert!(outbox.undelivered().is_empty());
+    }
+
+    #[test]
+    fn a_line_finds_out_by_itself_that_the_connection_is_broken() {
+        let (stream, peer) = pair();
+        let outbox = Outbox::default();
+        drop(peer);
+        assert!(outbox.log(&stream, Level::Error, b"first"));
+        assert_eq!(outbox.undelivered(), [(Level::Error, b"first".to_vec())]);
     }
 }

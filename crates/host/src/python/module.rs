@@ -3,7 +3,6 @@
 use std::ffi::{CStr, c_int};
 use std::time::Duration;
 
-use gateway::Level;
 use gateway::bootstrap::OWN_GIL_SINCE;
 use pyo3::ffi;
 
@@ -62,7 +61,7 @@ static SLOTS_3_12: Table<ffi::PyModuleDef_Slot, 3> = Table([EXECUTE, MULTIPLE_IN
 
 static METHODS: Table<ffi::PyMethodDef, 16> = Table([
     method!(call, c"settings", settings, c"settings(): the process's settings, a dict of str."),
-    method!(call, c"log", log, c"log(level, line): one line to the error log, of the current request if there is one."),
+    method!(call, c"log", log, c"log(level, text): a record in the error log, of the current request if there is one."),
     method!(call, c"is_logged", is_logged, c"is_logged(level): whether such lines are written."),
     method!(call, c"current", current, c"current(): the calling thread's Request, or None."),
     method!(call, c"track", track, c"track(requests): keeps a dict of the requests that run: id and data; once."),
@@ -156,17 +155,13 @@ fn log(py: Attached, arguments: Arguments<'_>) -> Result<Ref, Raised> {
     let line = py.as_bytes(&line).unwrap_or_default();
     if active::log_to_current(py, level, line).is_none() {
         process::log(level, line);
+        worker::wait_for_log(py);
     }
     Ok(py.none())
 }
 
 fn is_logged(py: Attached, arguments: Arguments<'_>) -> Result<Ref, Raised> {
-    let [level] = arguments else {
-        return Err(py.raise(Class::Type, "is_logged() takes a level"));
-    };
-    // SAFETY: an argument is live during the call.
-    let level = py.as_long(&unsafe { Ref::borrowed(*level) })?;
-    let level = Level::from_number(i32::try_from(level).unwrap_or(i32::MAX));
+    let level = request_type::level(py, arguments)?;
     let answer = active::is_logged_by_current(py, level).unwrap_or_else(|| process::is_logged(level));
     Ok(py.boolean(answer))
 }

@@ -152,6 +152,13 @@ pub(super) fn post(work: impl FnOnce(Attached) + Send + 'static) {
     }
 }
 
+/// Has the parked main thread do something, attached to the main interpreter, some time.
+pub(super) fn ask_main_thread(work: fn(Attached)) {
+    let mut current = LIFE.lock();
+    current.jobs.push_back(Box::new(work));
+    LIFE.changed.notify_all();
+}
+
 /// The next thing for the main thread to do, waiting for it; `None` once the process is to end.
 pub(super) fn next_job() -> Option<Job> {
     let mut current = LIFE.lock();

@@ -62,8 +62,14 @@ static WRITE: Table<ffi::PyMethodDef, 1> = Table([method!(
     c"write(data): sends a block of the body at once; PEP 3333, \"The write() Callable\"."
 )]);
 
-static METHODS: Table<ffi::PyMethodDef, 4> = Table([
-    method!(active::call, c"log", log, c"log(level, line): writes one line to the virtual host's error log."),
+static METHODS: Table<ffi::PyMethodDef, 5> = Table([
+    method!(active::call, c"log", log, c"log(level, text): writes a record to the virtual host's error log."),
+    method!(
+        active::call,
+        c"is_logged",
+        is_logged,
+        c"is_logged(level): whether the virtual host's log has such records."
+    ),
     method!(active::call, c"defer", defer, c"defer(callable): has callable() called when the request ends."),
     method!(active::call, c"course", course, c"course(): how the request goes, a list of ints; see events.py."),
     NO_METHOD,
@@ -139,6 +145,24 @@ fn log(py: Attached, active: &Arc<Active>, arguments: Arguments<'_>) -> Result<R
     let (level, line) = level_and_line(py, arguments)?;
     let line = py.as_bytes(&line).unwrap_or_default();
     active.log(py, level, line).map(|()| py.none()).ok_or_else(|| Unavailable::Over.raise(py, "log() called"))
+}
+
+fn is_logged(py: Attached, active: &Arc<Active>, arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    let level = level(py, arguments)?;
+    active
+        .is_logged(py, level)
+        .map(|is_logged| py.boolean(is_logged))
+        .ok_or_else(|| Unavailable::Over.raise(py, "is_logged() called"))
+}
+
+/// The argument of an `is_logged()`: httpd's level number.
+pub(super) fn level(py: Attached, arguments: Arguments<'_>) -> Result<Level, Raised> {
+    let [level] = arguments else {
+        return Err(py.raise(Class::Type, "is_logged() takes a level"));
+    };
+    // SAFETY: an argument is live during the call that passed it.
+    let level = py.as_long(&unsafe { Ref::borrowed(*level) })?;
+    Ok(Level::from_number(i32::try_from(level).unwrap_or(i32::MAX)))
 }
 
 /// The arguments of a `log()`: httpd's level number, and a line as bytes.

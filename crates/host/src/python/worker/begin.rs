@@ -39,7 +39,8 @@ pub(in crate::python) fn adopt() -> Result<(), String> {
     let limits = control::Worker::take(&parsed).map_err(|error| error.to_string())?;
     let own = control::Own::take(&parsed).map_err(|error| error.to_string())?;
     set_dumpable(limits.is_dumpable);
-    let public = public_settings(&parsed)?;
+    let python_signals = Wakeup::new().map_err(|error| error.to_string())?;
+    let public = public_settings(&parsed, &python_signals)?;
     wipe(&mut block);
     let scoreboard = Scoreboard::map(scoreboard?).map_err(|error| format!("no scoreboard: {error}"))?;
     let seat = OwnSeat::new(scoreboard, own.seat, own.incarnation, own.generation).ok_or("no such seat")?;
@@ -58,6 +59,7 @@ pub(in crate::python) fn adopt() -> Result<(), String> {
         listener,
         epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|error| error.to_string())?,
         wakeup: Wakeup::new().map_err(text)?,
+        python_signals,
         connections: Connections::new(),
         group,
         reported: Mutex::default(),
@@ -147,8 +149,8 @@ fn read(settings: OwnedFd) -> Result<Vec<u8>, String> {
     Ok(block)
 }
 
-/// The settings that Python may see, and what it needs for dumps.
-fn public_settings(settings: &Settings<'_>) -> Result<Vec<u8>, String> {
+/// The settings that Python may see, and what it needs for dumps and signals.
+fn public_settings(settings: &Settings<'_>, python_signals: &Wakeup) -> Result<Vec<u8>, String> {
     let mut block = Vec::new();
     let mut writer = SettingsWriter::begin(&mut block);
     for pair in settings.pairs() {
@@ -161,6 +163,7 @@ fn public_settings(settings: &Settings<'_>) -> Result<Vec<u8>, String> {
         writer.set(b"dump_file", file.to_string().as_bytes());
         writer.set(b"dump_signal", dump::signal().to_string().as_bytes());
     }
+    writer.set(b"signal_descriptor", python_signals.descriptor().to_string().as_bytes());
     writer.finish().map_err(|error| error.to_string())?;
     Ok(block)
 }

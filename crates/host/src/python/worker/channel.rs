@@ -4,21 +4,30 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use gateway::{Level, RequestLog};
+use gateway::{Level, RequestLog, record_pieces};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use wire::control::{FromWorker, Line, ToWorker};
-use wire::frame::TEXT_LIMIT;
 
 use super::state::{WORKER, worker};
 use crate::python::process;
 
-/// Most bytes of messages that wait; lines beyond are lost, which the next one that goes says.
+/// Most bytes of messages that wait; lines beyond are lost, and how many is said as soon as something goes again.
 const WAITING_LIMIT: usize = 1 << 20;
+
+/// How long whoever may wait does so for the supervisor, which may be busy or stopped: what waits here dies with the process.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a process that ends may take for its last words.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 pub(super) struct Channel {
     channel: wire::Channel,
     waiting: Mutex<Waiting>,
+    /// All that waited has gone.
+    has_gone: Condvar,
 }
 
 #[derive(Default)]
@@ -26,6 +35,14 @@ struct Waiting {
     messages: VecDeque<Vec<u8>>,
     bytes: usize,
     lost: usize,
+    /// Somebody has waited in vain: nobody does again until something goes.
+    is_stuck: bool,
+}
+
+impl Waiting {
+    fn is_worth_waiting(&self) -> bool {
+        !self.messages.is_empty() && !self.is_stuck
+    }
 }
 
 /// What the supervisor has said.
@@ -40,7 +57,7 @@ impl Channel {
     /// The socket is non-blocking from now on.
     pub(super) fn new(channel: wire::Channel) -> Channel {
         set_nonblocking(channel.as_fd());
-        Channel { channel, waiting: Mutex::default() }
+        Channel { channel, waiting: Mutex::default(), has_gone: Condvar::new() }
     }
 
     /// Says something.
@@ -55,7 +72,7 @@ impl Channel {
             let _ = self.channel.send(&block, &[]);
             return;
         }
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.lock();
         self.send_waiting(&mut waiting);
         if waiting.messages.is_empty() && self.channel.send(&block, &[]).is_ok() {
             return;
@@ -74,9 +91,40 @@ impl Channel {
 
     /// Sends what waits, as far as it goes; whether something is left.
     pub(super) fn flush(&self) -> bool {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.lock();
         self.send_waiting(&mut waiting);
         !waiting.messages.is_empty()
+    }
+
+    /// Sends all that waits, for a process that ends.
+    pub(super) fn finish(&self) {
+        let deadline = Instant::now() + LAST_WORDS;
+        while self.flush() {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            let mut polled = [PollFd::new(self.channel.as_fd(), PollFlags::POLLOUT)];
+            let timeout = PollTimeout::try_from(rest).unwrap_or(PollTimeout::ZERO);
+            if rest.is_zero() || matches!(poll(&mut polled, timeout), Ok(0)) {
+                return;
+            }
+        }
+    }
+
+    /// Whether something waits that is worth waiting for.
+    pub(super) fn is_waiting(&self) -> bool {
+        !process::is_forked() && self.lock().is_worth_waiting()
+    }
+
+    /// Waits until it has gone, or for too long.
+    pub(super) fn wait(&self) {
+        let is_worth_waiting = |waiting: &mut Waiting| waiting.is_worth_waiting();
+        let waited = self.has_gone.wait_timeout_while(self.lock(), PATIENCE, is_worth_waiting);
+        let (mut waiting, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        waiting.is_stuck |= timeout.timed_out();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Messages and their number are right at every moment, whoever panics.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn send_waiting(&self, waiting: &mut Waiting) {
@@ -87,17 +135,23 @@ impl Channel {
                 Err(_) | Ok(()) => {
                     waiting.bytes -= block.len();
                     waiting.messages.pop_front();
+                    waiting.is_stuck = false;
                 }
             }
         }
-        if std::mem::take(&mut waiting.lost) > 0 {
-            let mut block = Vec::new();
-            let text = "WSGI0340: lines of this process were lost, as they came faster than they could be written";
-            let message = FromWorker::Line(Line { level: Level::Warning, text: text.into() });
-            if message.write(&mut block).is_ok() {
-                let _ = self.channel.send(&block, &[]);
-            }
+        self.has_gone.notify_all();
+        if waiting.lost > 0 && self.tell_lost(waiting.lost) {
+            waiting.lost = 0;
         }
+    }
+
+    fn tell_lost(&self, count: usize) -> bool {
+        let mut block = Vec::new();
+        let text = format!(
+            "WSGI0340: {count} lines of this process were lost, as they came faster than they could be written"
+        );
+        let message = FromWorker::Line(Line { level: Level::Warning, text: text.as_str().into() });
+        message.write(&mut block).is_ok() && self.channel.send(&block, &[]).is_ok()
     }
 
     /// What has been said, if anything.
@@ -138,8 +192,9 @@ impl RequestLog for ProcessLog {
 
     fn log(&self, level: Level, line: &[u8]) {
         if let Some(worker) = worker().filter(|worker| level <= worker.limits.log_level) {
-            let text = line[..line.len().min(TEXT_LIMIT)].into();
-            worker.channel.say(&FromWorker::Line(Line { level, text }));
+            for piece in record_pieces(line) {
+                worker.channel.say(&FromWorker::Line(Line { level, text: piece.into() }));
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ use self::watch::Interrupted;
 use super::channel::{Heard, log};
 use super::state::Worker;
 use super::subscribers;
+use crate::python::process;
 
 /// How long a process that has lost its supervisor goes on for its requests, if `graceful-timeout` is 0.
 const ORPHAN_S: u64 = 15;
@@ -64,6 +65,9 @@ pub(super) fn run(worker: &'static Worker) {
         for signal in worker.wakeup.signals() {
             control.on_signal(signal);
         }
+        if !worker.python_signals.signals().is_empty() {
+            process::ask_main_thread(super::signals::run_handlers);
+        }
         control.listen();
         control.watch();
         control.go_on();
@@ -80,9 +84,10 @@ impl Control {
         events.set(PollFlags::POLLOUT, has_messages);
         let channel = PollFd::new(self.worker.channel.as_fd(), events);
         let wakeup = PollFd::new(self.worker.wakeup.as_fd(), PollFlags::POLLIN);
+        let python = PollFd::new(self.worker.python_signals.as_fd(), PollFlags::POLLIN);
         // A channel that has ended would always be ready.
-        let mut polled = [wakeup, channel];
-        let count = if self.is_orphan { 1 } else { 2 };
+        let mut polled = [wakeup, python, channel];
+        let count = if self.is_orphan { 2 } else { 3 };
         // An interrupted wait is as good as one that has ended.
         let _ = poll(&mut polled[..count], timeout);
     }

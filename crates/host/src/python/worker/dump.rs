@@ -41,14 +41,12 @@ pub(super) fn prepare() -> io::Result<i32> {
     Ok(raw)
 }
 
-/// Logs the stacks: of one thread, by Python's number, or of all.
+/// Logs the stacks, each as one record: of one thread, by Python's number, or of all.
 pub(super) fn write(level: Level, thread: Option<u64>) {
     for section in take().split("\n\n") {
         let is_wanted = thread.is_none_or(|thread| section.contains(&format!("hread 0x{thread:016x}")));
-        if is_wanted {
-            for line in section.lines().filter(|line| !line.is_empty()) {
-                log(level, line);
-            }
+        if is_wanted && !section.trim().is_empty() {
+            log(level, section.trim_end());
         }
     }
 }

@@ -21,4 +21,4 @@ mod subscribers;
 mod threads;
 
 pub(super) use begin::{adopt, preload, scripts, serve};
-pub(super) use state::{end_process, gate, note_python};
+pub(super) use state::{end_process, gate, note_python, wait_for_log};

@@ -37,7 +37,7 @@ pub(super) fn serve(
         }
     };
     let Connection { stream, inbox, outbox, cell, .. } = connection;
-    let request_log = ConnectionLog { stream, outbox, limit: head.facts().log_level() };
+    let request_log = ConnectionLog { stream, outbox, head: block, limit: head.facts().log_level() };
     let mut intake = Intake::new(stream, inbox, head.facts());
     // What had come by then came with the head; only the end of a connection shows by a further look.
     if has_left {
@@ -86,6 +86,9 @@ pub(super) fn serve(
     // The child looks at the figures as soon as it has the answer.
     begun.leave_seat();
     let is_kept = exchange.finish(outcome.unwrap_or(Outcome::Incomplete));
+    if !is_kept {
+        request_log.log_undelivered();
+    }
     if let Some(fault) = exchange.fault() {
         log_fault(fault);
     }

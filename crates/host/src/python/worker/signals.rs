@@ -5,6 +5,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use libc::c_int;
+use pyo3::ffi;
+
+use super::state::WORKER;
+use crate::python::attach::Attached;
 
 /// The pipe's writing end, for the handler; never closed.
 static PIPE: AtomicI32 = AtomicI32::new(-1);
@@ -43,6 +47,16 @@ impl Wakeup {
         write(self.writer.as_raw_fd(), NONE);
     }
 
+    /// Has the control thread act as if a signal had come.
+    fn signal(&self, signal: c_int) {
+        write(self.writer.as_raw_fd(), u8::try_from(signal).unwrap_or(NONE));
+    }
+
+    /// Where a byte may be written for the control thread to look around.
+    pub(super) fn descriptor(&self) -> i32 {
+        self.writer.as_raw_fd()
+    }
+
     /// The signals that came since the last call.
     pub(super) fn signals(&self) -> Vec<c_int> {
         let mut signals = Vec::new();
@@ -73,6 +87,31 @@ pub(super) fn install(wakeup: &Wakeup) {
         set(signal, handle as extern "C" fn(c_int) as libc::sighandler_t);
     }
     set(libc::SIGPIPE, libc::SIG_IGN);
+}
+
+/// Runs the handlers that the application has installed, where WSGIRestrictSignal lets it, for signals that have come.
+/// On the main thread, which else would not notice: it waits without Python.
+///
+/// What a handler raises ends a program; so does `SystemExit` a worker, while other exceptions are only shown.
+pub(super) fn run_handlers(_py: Attached) {
+    // SAFETY: attached, on Python's main thread; the functions read and clear the thread's exception.
+    let is_end = unsafe {
+        if ffi::PyErr_CheckSignals() == 0 {
+            return;
+        }
+        let is_end = [ffi::PyExc_SystemExit, ffi::PyExc_KeyboardInterrupt]
+            .into_iter()
+            .any(|class| ffi::PyErr_ExceptionMatches(class) != 0);
+        if is_end {
+            ffi::PyErr_Clear()
+        } else {
+            ffi::PyErr_Print()
+        }
+        is_end
+    };
+    if let Some(worker) = WORKER.get().filter(|_| is_end) {
+        worker.wakeup.signal(libc::SIGTERM);
+    }
 }
 
 fn set(signal: c_int, handler: libc::sighandler_t) {

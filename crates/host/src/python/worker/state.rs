@@ -14,6 +14,7 @@ use super::limits::Slot;
 use super::seat::OwnSeat;
 use super::signals::Wakeup;
 use crate::daemon::Gate;
+use crate::python::attach::Attached;
 
 /// The one worker that this process can be.
 pub(super) static WORKER: OnceLock<Worker> = OnceLock::new();
@@ -28,6 +29,8 @@ pub(in crate::python) struct Worker {
     pub(super) listener: OwnedFd,
     pub(super) epoll: Epoll,
     pub(super) wakeup: Wakeup,
+    /// Python's own handler writes to it.
+    pub(super) python_signals: Wakeup,
     pub(super) connections: Connections,
     pub(super) slots: Vec<Slot>,
     /// The application group, once it is known.
@@ -71,10 +74,17 @@ pub(in crate::python) fn note_python() -> Option<super::limits::InPython> {
     WORKER.get().and_then(|_| super::limits::InPython::enter())
 }
 
+/// Waits a little, without the GIL, if lines of no request come faster than the supervisor takes them.
+pub(in crate::python) fn wait_for_log(py: Attached) {
+    if let Some(worker) = WORKER.get().filter(|worker| worker.channel.is_waiting()) {
+        py.detach(|| worker.channel.wait());
+    }
+}
+
 /// Ends a worker whose exit functions have run; does nothing in another process.
 pub(in crate::python) fn end_process() {
     if let Some(worker) = WORKER.get() {
-        worker.channel.flush();
+        worker.channel.finish();
         // SAFETY: everything that was owed has been done; threads that are left, and C's exit functions, must not
         // run into a Python that is not finalised.
         unsafe { libc::_exit(0) }

@@ -1,6 +1,7 @@
 //! The log lines of a request.
 
-use gateway::{Level, RequestLog};
+use gateway::{Key, Level, RequestLog, record_pieces};
+use wire::RequestHead;
 
 use crate::daemon::{Outbox, Stream};
 use crate::python::process;
@@ -9,7 +10,24 @@ use crate::python::process;
 pub(super) struct ConnectionLog<'c> {
     pub(super) stream: &'c Stream,
     pub(super) outbox: &'c Outbox,
+    /// The request's head, for what is said of it elsewhere.
+    pub(super) head: &'c [u8],
     pub(super) limit: Level,
+}
+
+impl ConnectionLog<'_> {
+    /// Logs for the group what httpd's child did not take, since it has gone or given the request up.
+    pub(super) fn log_undelivered(&self) {
+        for (level, line) in self.outbox.undelivered() {
+            self.log_elsewhere(level, &line);
+        }
+    }
+
+    fn log_elsewhere(&self, level: Level, line: &[u8]) {
+        let head = RequestHead::parse(self.head).ok();
+        let script = head.as_ref().and_then(|head| head.get(Key::ScriptFilename)).unwrap_or_default();
+        process::log(level, &[b"[script ", script, b"] ", line].concat());
+    }
 }
 
 impl RequestLog for ConnectionLog<'_> {
@@ -22,8 +40,14 @@ impl RequestLog for ConnectionLog<'_> {
             return;
         }
         // The connection is the parent's alone: a forked process must not put anything between its frames.
-        if process::is_forked() || !self.outbox.log(self.stream, level, line) {
-            process::log(level, line);
+        if process::is_forked() {
+            return self.log_elsewhere(level, line);
+        }
+        for piece in record_pieces(line) {
+            if !self.outbox.log(self.stream, level, piece) {
+                self.log_undelivered();
+                self.log_elsewhere(level, piece);
+            }
         }
     }
 }
