@@ -235,6 +235,7 @@ fn every_field_that_must_be_there_is_missed() {
         "environment",
         "arguments",
         "preload",
+        "syslog",
     ];
     let mut buf = Vec::new();
     assert_eq!(ToSupervisor::Group(full_group()).write(&mut buf), Ok(()));
