@@ -50,12 +50,11 @@ pub(super) fn deliver(group: &Group, client: &mut dyn Client, order: Order<'_>) 
     let limit = group.terms.processes.saturating_mul(2).saturating_add(1);
     let (mut attempts, mut stale) = (0, 0);
     while attempts < limit {
-        let Found { seat: number, mut connection, is_used } = search.next(client)?;
+        let Found { seat: number, mut connection, is_used, counted } = search.next(client)?;
         let Some(seat) = presence.seat(number) else {
             return Err(Failure::Internal("the pool has a seat that the scoreboard does not have".to_owned()));
         };
         let generation = seat.generation.load(Ordering::Acquire);
-        let counted = presence.count(number);
         let mut relay = Relay::new(&group.terms, seat, &mut connection, client, &mut search.watch, order.message);
         let closing = relay.run()?;
         let is_reusable = relay.is_reusable();

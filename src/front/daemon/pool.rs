@@ -12,7 +12,7 @@ use super::connection::{ConnectError, Connection, connect_to};
 use super::failure::Failure;
 use super::group::Group;
 use super::patience::{Cause, Patience};
-use super::presence::Presence;
+use super::presence::{InFlight, Presence};
 use super::seats::{Choice, Rule, choose};
 use super::watch::{Reach, Watch};
 use crate::apache::Events;
@@ -34,20 +34,23 @@ pub(super) struct Search<'a> {
 const DOUBTS: u32 = 3;
 
 /// A connection to the process of a seat.
-pub(super) struct Found {
+pub(super) struct Found<'a> {
     pub(super) seat: u32,
     pub(super) connection: Connection,
     /// It has served requests before, so that the worker may have closed it meanwhile.
     pub(super) is_used: bool,
+    /// The request, counted to the seat from the moment of the choice: connecting takes time, in which requests that
+    /// come at once would all choose the same seat.
+    pub(super) counted: InFlight<'a>,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
     /// A connection to the worker that is to have the request. Waits up to `connect-timeout`, of which it uses
     /// up what it waits.
     ///
     /// # Errors
     /// `ClientLeft`, and those of the way to a worker.
-    pub(super) fn next(&mut self, client: &dyn Client) -> Result<Found, Failure> {
+    pub(super) fn next(&mut self, client: &dyn Client) -> Result<Found<'a>, Failure> {
         let turn = self.presence.next_turn();
         let mut waits = 0;
         loop {
@@ -62,11 +65,12 @@ impl Search<'_> {
                     }
                 }
                 Choice::Seat(seat) => {
+                    let counted = self.presence.count(seat);
                     if let Some(connection) = self.presence.take_idle(seat) {
-                        return Ok(Found { seat, connection, is_used: true });
+                        return Ok(Found { seat, connection, is_used: true, counted });
                     }
                     if let Some(connection) = self.connect(client, seat)? {
-                        return Ok(Found { seat, connection, is_used: false });
+                        return Ok(Found { seat, connection, is_used: false, counted });
                     }
                 }
             }
