@@ -294,3 +294,26 @@ def test_a_relative_script_and_an_undefined_group_are_named_at_configtest(bench)
     assert result.returncode == 0
     assert "WSGI0321" in result.stderr and "'x.py' is no absolute path" in result.stderr
     assert "WSGI0327" in result.stderr and "'none'" in result.stderr
+
+
+@line("MRG-05")
+def test_a_virtual_host_has_the_main_servers_handlers_and_may_put_another_script_behind_a_name(new_site):
+    site = new_site(
+        "WSGIHandlerScript one {root}/main.py application-group=%{GLOBAL}\n"
+        "<Location /handled>\n  SetHandler one\n</Location>\n"
+        "<Location /own>\n  SetHandler two\n</Location>\n"
+        "<VirtualHost *:{port}>\n  ServerName inherits.test\n</VirtualHost>\n"
+        "<VirtualHost *:{port}>\n  ServerName redefines.test\n"
+        "  WSGIHandlerScript one {root}/other.py application-group=%{GLOBAL}\n"
+        "  WSGIHandlerScript two {root}/other.py application-group=%{GLOBAL}\n"
+        "</VirtualHost>\n"
+    )
+    for name in ("main", "other"):
+        (site.root / f"{name}.py").write_text(answering(name))
+        (site.root / f"{name}.py").chmod(0o644)
+    site.start()
+
+    def ask(host, path="/handled"):
+        return site.get(path, [("Host", f"{host}.test")]).text
+
+    assert (ask("inherits"), ask("redefines"), ask("redefines", "/own")) == ("main", "other", "other")

@@ -84,7 +84,7 @@ def name_of(item):
 
 def column_of(item, line):
     """At which door a test shows something of a line."""
-    if len(line.columns) == 1 and not _door_parameter(item):
+    if line.columns == ("neither",) or len(line.columns) == 1 and not _door_parameter(item):
         return line.columns[0]
     if door := _door_parameter(item):
         return str(door)
