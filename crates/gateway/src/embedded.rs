@@ -84,6 +84,30 @@ pub struct Served {
     pub request_rec: *mut c_void,
 }
 
+/// What a script may ask back, and where the answer goes, as C functions; `context` is that of [`HostTable::ask`].
+#[repr(C)]
+pub struct AskerTable {
+    /// [`crate::Asker::variable`]: 1 with `value` filled in, which the host may read until it calls again or `ask`
+    /// returns; 0 if there is none.
+    pub variable: unsafe extern "C" fn(context: *mut c_void, name: Bytes, value: *mut Bytes) -> c_int,
+    /// Takes the answer, a block of `wire::write_answer`; once, before `ask` returns.
+    pub answer: unsafe extern "C" fn(context: *mut c_void, block: Bytes),
+}
+
+/// Who asks a question, and the log of its request.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Asked {
+    /// The asker's functions.
+    pub asker: *const AskerTable,
+    /// Their context.
+    pub asker_context: *mut c_void,
+    /// The log's functions.
+    pub log: *const LogTable,
+    /// Their context.
+    pub log_context: *const c_void,
+}
+
 /// What the host needs of the process that it lives in; valid until the process ends.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -112,6 +136,9 @@ pub struct HostTable {
     /// Serves one request (a `wire::RequestHead` in `head`) on the calling thread; the number of an
     /// [`crate::Outcome`].
     pub serve: unsafe extern "C" fn(request: Served, head: Bytes) -> c_int,
+    /// Puts a question (a `wire::Question` block) to a script on the calling thread. Its answer has been handed over
+    /// when this returns; none after a defect.
+    pub ask: unsafe extern "C" fn(asked: Asked, question: Bytes),
     /// Loads a script into an application group ahead of its first request; 0, or -1 after logging why not.
     pub import_script: unsafe extern "C" fn(path: Bytes, application_group: Bytes) -> c_int,
     /// Stops taking requests, runs the interpreters' exit functions, and waits at most `limit_ms`

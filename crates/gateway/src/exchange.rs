@@ -184,4 +184,14 @@ pub trait Exchange {
     /// Says that the application has done: what is written from now on is the rest, and the request ends with it,
     /// so that it may go out together with the end. A hint.
     fn will_end(&mut self) {}
+
+    /// Whether the client's connection is TLS, as far as scripts are told: of a question only.
+    fn is_tls(&self) -> bool {
+        false
+    }
+
+    /// [`crate::Asker::variable`], of a question; there is none of a request.
+    fn variable(&mut self, _name: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
 }

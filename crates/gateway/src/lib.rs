@@ -8,9 +8,11 @@ pub mod environ;
 pub mod exchange;
 pub mod key;
 pub mod proxy;
+pub mod question;
 pub mod record;
 pub mod response;
 
 pub use exchange::{Exchange, Flow, Level, Outcome, ReadError, RequestLog, WriteError};
 pub use key::Key;
+pub use question::{Answer, Asker, Route, Subject};
 pub use record::record_pieces;

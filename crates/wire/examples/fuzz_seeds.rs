@@ -15,6 +15,8 @@ fn main() -> io::Result<()> {
     for (target, blocks) in [
         ("request_head", seeds::request_heads()),
         ("response_head", seeds::response_heads()),
+        ("question", seeds::questions()),
+        ("answer", seeds::answers()),
         ("settings", seeds::settings()),
         ("status_and_headers", seeds::status_and_headers()),
         ("proxy_headers", seeds::proxy_headers()),

@@ -26,6 +26,10 @@ pub(crate) enum Kind {
     Log = 9,
     Done = 10,
     Refused = 11,
+    Question = 12,
+    Answer = 13,
+    Lookup = 14,
+    Found = 15,
 }
 
 /// Bytes of the header that every block begins with: total length, version, kind.

@@ -91,8 +91,16 @@ pub enum Frame<'a> {
     },
     /// Worker to child: the request has ended like this.
     Done(Outcome),
-    /// Worker to child: the request was not begun.
+    /// Worker to child: the request, or the question, was not begun.
     Refused(Refusal),
+    /// Child to worker: a whole block for [`crate::Question::parse`], in the place of a request.
+    Question(&'a [u8]),
+    /// Worker to child: a whole block for [`crate::parse_answer`].
+    Answer(&'a [u8]),
+    /// Worker to child: the script wants a variable of the client's TLS connection, of this name (at most [`TEXT_LIMIT`] bytes).
+    Lookup(&'a [u8]),
+    /// Child to worker: what was wanted, at most [`TEXT_LIMIT`] bytes, or that there is none.
+    Found(Option<&'a [u8]>),
 }
 
 #[cfg(test)]

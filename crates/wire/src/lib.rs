@@ -1,7 +1,7 @@
 //! What crosses between the processes of mod_wsgi_rs, and how it is written down.
 //!
-//! Flat blocks of bytes, the same through both doors: request head, response head, settings ([`RequestHead`],
-//! [`ResponseHead`], [`Settings`]). Blocks one after another on a connection are frames ([`Frame`]). Settings
+//! Flat blocks of bytes, the same through both doors: request head, response head, settings, questions to scripts
+//! ([`RequestHead`], [`ResponseHead`], [`Settings`], [`Question`]). Blocks one after another on a connection are frames ([`Frame`]). Settings
 //! blocks with a name are the messages about processes ([`control`]), which go over a [`Channel`]. What several
 //! processes must see at once is in a [`Scoreboard`].
 //!
@@ -13,6 +13,7 @@ mod channel;
 pub mod control;
 mod error;
 pub mod frame;
+mod question;
 mod request;
 mod response;
 mod scoreboard;
@@ -22,6 +23,7 @@ pub use block::{LIMIT, VERSION};
 pub use channel::{Channel, DESCRIPTOR_LIMIT, MESSAGE_LIMIT};
 pub use error::Error;
 pub use frame::{Frame, Hello, Inbox, Refusal, Secret, Welcome};
+pub use question::{Question, parse_answer, write_answer};
 pub use request::{Entries, Entry, Facts, RequestHead, RequestWriter, flags};
 pub use response::{Headers, ResponseHead, ResponseWriter};
 pub use scoreboard::{CELLS, SEAT_LIMIT, Scoreboard, Seat, SeatState};

@@ -1,4 +1,4 @@
-//! The properties of the wire on 450,000 mutations of real blocks, frames and messages: the same on every run and on
+//! The properties of the wire on 550,000 mutations of real blocks, frames and messages: the same on every run and on
 //! every toolchain. `fuzz/` asks the same properties for longer, guided by coverage.
 
 mod properties;
@@ -14,6 +14,16 @@ fn no_request_head_breaks_the_reader() {
 #[test]
 fn no_response_head_breaks_the_reader() {
     torture(properties::response_head, &seeds::response_heads(), Length::Mended);
+}
+
+#[test]
+fn no_question_breaks_the_reader() {
+    torture(properties::question, &seeds::questions(), Length::Mended);
+}
+
+#[test]
+fn no_answer_breaks_the_reader() {
+    torture(properties::answer, &seeds::answers(), Length::Mended);
 }
 
 #[test]

@@ -36,11 +36,19 @@ impl Inbox {
     }
 
     fn grow(&mut self, length: usize) {
-        if let Some(more) = length.checked_sub(self.buf.len()) {
-            // Exactly, since `wanted` grows in proportion as it is; Vec would double once more.
-            self.buf.reserve_exact(more);
-            self.buf.resize(length, 0);
+        if length > self.buf.len() {
+            // By hand, so that what is outgrown can be wiped: it may hold part of a password.
+            let mut buf = vec![0; length];
+            buf[..self.end].copy_from_slice(&self.buf[..self.end]);
+            wipe(&mut self.buf);
+            self.buf = buf;
         }
+    }
+
+    /// Overwrites what has been read, and what is left of it behind what has not: after a frame with a secret in it.
+    pub fn wipe_read(&mut self) {
+        wipe(&mut self.buf[..self.start]);
+        wipe(&mut self.buf[self.end..]);
     }
 
     /// Begins anew where everything has been read, without the memory that one long head has needed.
@@ -103,7 +111,7 @@ impl Inbox {
         }
         let kind = u16::from_le_bytes([k0, k1]);
         let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
-        let is_head = kind == Kind::Request as u16 || kind == Kind::Response as u16;
+        let is_head = [Kind::Request, Kind::Response, Kind::Question].iter().any(|head| kind == *head as u16);
         let limit = if is_head { LIMIT } else { FRAME_LIMIT };
         match length {
             0..HEADER => Err(Error::Truncated),
@@ -119,6 +127,13 @@ impl Inbox {
         let length = self.length().ok().flatten().unwrap_or(0);
         length.saturating_sub(held).min(held.max(FRAME_LIMIT))
     }
+}
+
+/// Overwrites bytes that nobody is to find.
+fn wipe(bytes: &mut [u8]) {
+    bytes.fill(0);
+    // Memory that is never looked at again might not be written otherwise.
+    std::hint::black_box(bytes);
 }
 
 #[cfg(test)]

@@ -28,6 +28,10 @@ impl<'a> Frame<'a> {
             _ if kind == Kind::Log as u16 => whole(open(Kind::Log)?, log),
             _ if kind == Kind::Done as u16 => whole(open(Kind::Done)?, done),
             _ if kind == Kind::Refused as u16 => whole(open(Kind::Refused)?, refused),
+            _ if kind == Kind::Question as u16 => open(Kind::Question).map(|_| Frame::Question(block)),
+            _ if kind == Kind::Answer as u16 => open(Kind::Answer).map(|_| Frame::Answer(block)),
+            _ if kind == Kind::Lookup as u16 => whole(open(Kind::Lookup)?, |reader| line(reader).map(Frame::Lookup)),
+            _ if kind == Kind::Found as u16 => whole(open(Kind::Found)?, found),
             other => Err(Error::Kind(other)),
         }
     }
@@ -110,6 +114,15 @@ fn log<'a>(reader: &mut Reader<'a>) -> Result<Frame<'a>, Error> {
 
 fn done<'a>(reader: &mut Reader<'a>) -> Result<Frame<'a>, Error> {
     reader.array().map(|number| Frame::Done(Outcome::from_number(i32::from_le_bytes(number))))
+}
+
+fn found<'a>(reader: &mut Reader<'a>) -> Result<Frame<'a>, Error> {
+    let [is_there] = reader.array()?;
+    match is_there {
+        0 => Ok(Frame::Found(None)),
+        1 => Ok(Frame::Found(Some(line(reader)?))),
+        other => Err(Error::Reserved(u16::from(other))),
+    }
 }
 
 fn refused<'a>(reader: &mut Reader<'a>) -> Result<Frame<'a>, Error> {

@@ -44,6 +44,10 @@ fn samples() -> Vec<(Frame<'static>, u8, Vec<u8>)> {
         (Frame::Refused(Refusal::Leaving), 11, vec![1, 0]),
         (Frame::Refused(Refusal::Outdated), 11, vec![2, 0]),
         (Frame::Refused(Refusal::Misdirected), 11, vec![3, 0]),
+        (Frame::Lookup(b"SSL_PROTOCOL"), 14, b"SSL_PROTOCOL".to_vec()),
+        (Frame::Found(None), 15, vec![0]),
+        (Frame::Found(Some(b"TLSv1.3")), 15, b"\x01TLSv1.3".to_vec()),
+        (Frame::Found(Some(b"")), 15, vec![1]),
     ]
 }
 
@@ -89,7 +93,8 @@ fn frame_that_states_its_shorter_length_is_refused_where_the_length_is_fixed() {
     for (frame, kind, payload) in samples() {
         // A shorter piece or text is one as well; only what stands before it must be there.
         let fixed = match frame {
-            Frame::Piece { .. } | Frame::Log { .. } => 1,
+            Frame::Piece { .. } | Frame::Log { .. } | Frame::Found(_) => 1,
+            Frame::Lookup(_) => 0,
             Frame::InputFailed(_) | Frame::Cut(_) => 2,
             _ => payload.len(),
         };
@@ -107,6 +112,8 @@ fn bytes_behind_what_a_frame_holds_are_refused() {
             frame,
             Frame::Piece { .. }
                 | Frame::Log { .. }
+                | Frame::Lookup(_)
+                | Frame::Found(Some(_))
                 | Frame::InputFailed(ReadError::Failed(_))
                 | Frame::Cut(WriteError::Failed(_))
         );
@@ -130,6 +137,7 @@ fn numbers_that_mean_nothing_are_refused() {
         (8, &[3, 0], 3),
         (11, &[0, 0], 0),
         (11, &[4, 0], 4),
+        (15, &[2], 2),
     ] {
         let block = block(kind, payload);
         assert_eq!(Frame::parse(&block), Err(Error::Reserved(number)), "kind {kind}");
@@ -149,7 +157,7 @@ fn levels_and_outcomes_out_of_range_are_taken_as_the_nearest() {
 
 #[test]
 fn kinds_that_are_no_frames_are_refused() {
-    for kind in [2, 12, 255] {
+    for kind in [2, 16, 255] {
         assert_eq!(Frame::parse(&block(kind, b"")), Err(Error::Kind(u16::from(kind))));
     }
     let mut high = block(7, &[0; 4]);

@@ -11,7 +11,9 @@ impl Frame<'_> {
     pub fn put(&self, buf: &mut Vec<u8>) {
         match self {
             // A block that its writer has finished is a frame as it is.
-            Frame::Request(block) | Frame::Response(block) => buf.extend_from_slice(block),
+            Frame::Request(block) | Frame::Response(block) | Frame::Question(block) | Frame::Answer(block) => {
+                buf.extend_from_slice(block);
+            }
             Frame::Hello(hello) => put(buf, Kind::Hello, [&hello.secret]),
             Frame::Welcome(welcome) => put(
                 buf,
@@ -39,6 +41,11 @@ impl Frame<'_> {
             Frame::Log { level, line } => put(buf, Kind::Log, [&[*level as u8], &line[..line.len().min(TEXT_LIMIT)]]),
             Frame::Done(outcome) => put(buf, Kind::Done, [&outcome.to_number().to_le_bytes()]),
             Frame::Refused(refusal) => put(buf, Kind::Refused, [&(*refusal as u16).to_le_bytes()]),
+            Frame::Lookup(name) => put(buf, Kind::Lookup, [&name[..name.len().min(TEXT_LIMIT)]]),
+            Frame::Found(value) => {
+                let text = value.unwrap_or_default();
+                put(buf, Kind::Found, [&[u8::from(value.is_some())], &text[..text.len().min(TEXT_LIMIT)]]);
+            }
         }
     }
 }

@@ -3,12 +3,16 @@
 
 #![allow(unreachable_pub, reason = "the fuzz crate exports this module, a test cannot")]
 
+use gateway::Subject;
 use gateway::key::KEYS;
 use gateway::proxy::{Forwarded, Network, PROXY_HEADERS, Policy, ProxyHeader};
 use gateway::response::{check_header, parse_content_length, parse_status};
 use wire::control::{FromDesk, FromSupervisor, FromWorker, Own, ToDesk, ToSupervisor, ToWorker, Worker};
 use wire::frame::{PIECE_LIMIT, TEXT_LIMIT};
-use wire::{Entry, Frame, Inbox, RequestHead, RequestWriter, ResponseHead, ResponseWriter, Settings, SettingsWriter};
+use wire::{
+    Entry, Frame, Inbox, Question, RequestHead, RequestWriter, ResponseHead, ResponseWriter, Settings, SettingsWriter,
+    parse_answer, write_answer,
+};
 
 /// The least bytes that an entry, a header or a pair takes.
 const LEAST: usize = 8;
@@ -61,6 +65,34 @@ pub fn response_head(data: &[u8]) -> bool {
     }
     assert_eq!(writer.finish(), Ok(()));
     assert_eq!(again, data);
+    true
+}
+
+/// A question that is accepted is, written again, the same bytes, and its head can be read.
+pub fn question(data: &[u8]) -> bool {
+    let Ok(question) = Question::parse(data) else {
+        return false;
+    };
+    assert!(RequestHead::parse(question.head).is_ok());
+    let mut again = Vec::new();
+    assert_eq!(question.write(&mut again), Ok(()));
+    assert_eq!(again, data);
+    true
+}
+
+/// An answer that is accepted is, written again, the same bytes; one that is not about a subject lets nobody in.
+pub fn answer(data: &[u8]) -> bool {
+    let Ok(answer) = parse_answer(data) else {
+        return false;
+    };
+    let mut again = Vec::new();
+    assert_eq!(write_answer(&answer, &mut again), Ok(()));
+    assert_eq!(again, data);
+    for number in 1..=5 {
+        let subject = Subject::from_number(number).expect("there are five");
+        let about = answer.clone().about(subject);
+        assert!(about == answer || !about.grants());
+    }
     true
 }
 
@@ -225,7 +257,7 @@ fn read_frames(data: &[u8], chunk: usize) -> (Vec<Vec<u8>>, bool) {
 fn written_again(frame: &Frame<'_>) -> Vec<u8> {
     match frame {
         Frame::Piece { bytes, .. } => assert!(bytes.len() <= PIECE_LIMIT),
-        Frame::Log { line, .. } => assert!(line.len() <= TEXT_LIMIT),
+        Frame::Log { line, .. } | Frame::Lookup(line) | Frame::Found(Some(line)) => assert!(line.len() <= TEXT_LIMIT),
         _ => {}
     }
     let mut again = Vec::new();

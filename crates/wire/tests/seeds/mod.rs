@@ -2,13 +2,15 @@
 //! (`examples/fuzz_seeds.rs`).
 
 use gateway::proxy::ProxyHeader;
-use gateway::{Flow, Key, Level, Outcome, ReadError, WriteError};
+use gateway::{Answer, Flow, Key, Level, Outcome, ReadError, Route, Subject, WriteError};
 use wire::control::{
     Ask, Begin, Commit, Drain, FromDesk, FromSupervisor, FromWorker, Group, Line, NoPool, Own, Pool, Preload, Ready,
     Reload, Retire, Settled, Started, Stop, Stopping, Text, ToDesk, ToSupervisor, ToWorker, Worker,
 };
 use wire::frame::{NO_CELL, Refusal};
-use wire::{Facts, Frame, Hello, RequestWriter, ResponseWriter, SettingsWriter, Welcome, flags};
+use wire::{
+    Facts, Frame, Hello, Question, RequestWriter, ResponseWriter, SettingsWriter, Welcome, flags, write_answer,
+};
 
 /// Requests that came through proxies, for `properties::proxy_headers`.
 pub(crate) fn proxy_headers() -> Vec<Vec<u8>> {
@@ -44,6 +46,54 @@ pub(crate) fn response_heads() -> Vec<Vec<u8>> {
     vec![response_head(), bare_response_head()]
 }
 
+/// Questions to scripts.
+pub(crate) fn questions() -> Vec<Vec<u8>> {
+    let head = request_head();
+    let empty = empty_request_head();
+    let questions = [
+        Question {
+            subject: Subject::Password,
+            is_tls: true,
+            script: b"/srv/auth.py",
+            arguments: [b"me", b"pass"],
+            head: &head,
+        },
+        Question {
+            subject: Subject::Access,
+            is_tls: false,
+            script: b"/srv/a.py",
+            arguments: [b"192.0.2.1", b""],
+            head: &head,
+        },
+        Question { subject: Subject::Dispatch, is_tls: false, script: b"/d", arguments: [b"", b""], head: &empty },
+    ];
+    let write = |question: &Question<'_>| {
+        let mut block = Vec::new();
+        assert_eq!(question.write(&mut block), Ok(()));
+        block
+    };
+    questions.iter().map(write).collect()
+}
+
+/// Answers of scripts.
+pub(crate) fn answers() -> Vec<Vec<u8>> {
+    let route =
+        Route { process_group: Some(b"site".to_vec()), application_group: None, callable_object: Some(Vec::new()) };
+    let answers = [
+        Answer::Failed,
+        Answer::Yes,
+        Answer::Text(b"me".to_vec()),
+        Answer::Groups(vec![b"staff".to_vec(), b"admin".to_vec()]),
+        Answer::Route(route),
+    ];
+    let write = |answer: &Answer| {
+        let mut block = Vec::new();
+        assert_eq!(write_answer(answer, &mut block), Ok(()));
+        block
+    };
+    answers.iter().map(write).collect()
+}
+
 /// Settings of the embedded door.
 pub(crate) fn settings() -> Vec<Vec<u8>> {
     vec![embedded_settings()]
@@ -76,8 +126,14 @@ pub(crate) fn frames() -> Vec<Vec<u8>> {
         Frame::Log { level: Level::Error, line: b"Traceback (most recent call last):" },
         Frame::Refused(Refusal::Outdated),
         Frame::Done(Outcome::Status(500)),
+        Frame::Lookup(b"SSL_CLIENT_S_DN"),
+        Frame::Found(Some(b"CN=me")),
+        Frame::Found(None),
     ];
-    frames.iter().map(written).collect()
+    let (questions, answers) = (questions(), answers());
+    let more =
+        questions.iter().map(|block| Frame::Question(block)).chain(answers.iter().map(|block| Frame::Answer(block)));
+    frames.iter().map(written).chain(more.map(|frame| written(&frame))).collect()
 }
 
 fn written(frame: &Frame<'_>) -> Vec<u8> {

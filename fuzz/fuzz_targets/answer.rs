@@ -1,0 +1,9 @@
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mod_wsgi_rs_fuzz::{block, properties};
+
+fuzz_target!(|data: &[u8]| {
+    properties::answer(data);
+    properties::answer(&block(13, data));
+});

@@ -1,0 +1,9 @@
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mod_wsgi_rs_fuzz::{block, properties};
+
+fuzz_target!(|data: &[u8]| {
+    properties::question(data);
+    properties::question(&block(12, data));
+});
