@@ -15,6 +15,7 @@
 #include "ap_release.h"
 #include "scoreboard.h"
 #include "unixd.h"
+#include "mod_auth.h"
 #include "apr_buckets.h"
 #include "apr_network_io.h"
 #include "apr_optional.h"

@@ -91,6 +91,14 @@ int wsgi_shim_is_tls(conn_rec *c)
     return is_https && is_https(c->master ? c->master : c);
 }
 
+APR_DECLARE_OPTIONAL_FN(char *, ssl_var_lookup, (apr_pool_t *, server_rec *, conn_rec *, request_rec *, char *));
+
+const char *wsgi_shim_tls_variable(request_rec *r, const char *name)
+{
+    APR_OPTIONAL_FN_TYPE(ssl_var_lookup) *lookup = APR_RETRIEVE_OPTIONAL_FN(ssl_var_lookup);
+    return lookup ? lookup(r->pool, r->server, r->connection, r, (char *)name) : NULL;
+}
+
 int wsgi_shim_socket(conn_rec *c)
 {
     apr_os_sock_t descriptor = -1;

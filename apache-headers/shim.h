@@ -36,6 +36,9 @@ int wsgi_shim_expect_body(request_rec *r);
 /* The connection is TLS (mod_ssl or another module that answers for it). */
 int wsgi_shim_is_tls(conn_rec *c);
 
+/* A variable of mod_ssl's about the request's connection, a string of its pool; null without mod_ssl. */
+const char *wsgi_shim_tls_variable(request_rec *r, const char *name);
+
 /* The socket of an HTTP/1 connection, or -1. */
 int wsgi_shim_socket(conn_rec *c);
 

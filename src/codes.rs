@@ -14,6 +14,22 @@ codes! {
     PYTHON_UNUSABLE = "WSGI0036",
     /// Python did not start in a child.
     PYTHON_FAILED = "WSGI0001",
+    /// The provider `wsgi` of basic authentication without a script.
+    NO_USER_SCRIPT = "WSGI0041",
+    /// The same of digest authentication.
+    NO_DIGEST_SCRIPT = "WSGI0044",
+    /// `allow_access` did not let a client in.
+    CLIENT_DENIED = "WSGI0057",
+    /// `Require wsgi-group` without a script.
+    NO_GROUP_SCRIPT = "WSGI0058",
+    /// A user is in no group.
+    NO_GROUPS = "WSGI0059",
+    /// A user is in none of the groups that are required.
+    WRONG_GROUPS = "WSGI0060",
+    /// A question had no answer in time.
+    ANSWER_LATE = "WSGI0403",
+    /// A dispatch script has no answer.
+    NO_ROUTE = "WSGI0404",
     /// A request was cut off.
     INCOMPLETE = "WSGI0119",
     /// A script needs `Options ExecCGI`.

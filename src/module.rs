@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "the module record and its hooks are C's")]
 
-use std::ffi::c_int;
+use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 
 use crate::apache::{bindings as c, record};
@@ -36,12 +36,15 @@ pub(crate) fn index() -> usize {
     usize::try_from(index).expect("httpd gave the module an index when it loaded it")
 }
 
-unsafe extern "C" fn register_hooks(_pool: *mut c::apr_pool_t) {
+unsafe extern "C" fn register_hooks(pool: *mut c::apr_pool_t) {
     record::stay_loaded();
     // mod_alias's Alias and Redirect come first, as they do with mod_wsgi; both lists end with null.
     static AFTER: Names<2> = Names([c"mod_alias.c".as_ptr(), ptr::null()]);
     static BEFORE: Names<3> = Names([c"mod_userdir.c".as_ptr(), c"mod_vhost_alias.c".as_ptr(), ptr::null()]);
+    static AFTER_TLS: Names<2> = Names([c"mod_ssl.c".as_ptr(), ptr::null()]);
+    static BEFORE_HOSTS: Names<2> = Names([c"mod_authz_host.c".as_ptr(), ptr::null()]);
     let middle = c::APR_HOOK_MIDDLE as c_int;
+    let per_configuration = c::AP_AUTH_INTERNAL_PER_CONF as c_int;
     // SAFETY: httpd calls register_hooks once for each configuration pass, on its one thread; the
     // lists are statics (apr_hooks.h keeps the pointers).
     unsafe {
@@ -53,8 +56,16 @@ unsafe extern "C" fn register_hooks(_pool: *mut c::apr_pool_t) {
         c::ap_hook_translate_name(Some(translate_name), AFTER.0.as_ptr(), BEFORE.0.as_ptr(), middle);
         // Before the core's own, which is the last of all.
         c::ap_hook_map_to_storage(Some(map_to_storage), ptr::null(), ptr::null(), c::APR_HOOK_LAST as c_int);
+        c::ap_hook_check_access(
+            Some(check_access),
+            AFTER_TLS.0.as_ptr(),
+            BEFORE_HOSTS.0.as_ptr(),
+            middle,
+            per_configuration,
+        );
         c::ap_hook_handler(Some(handler), ptr::null(), ptr::null(), middle);
     }
+    record::register(pool, &USERS, &GROUPS);
 }
 
 struct Names<const N: usize>([*const std::ffi::c_char; N]);
@@ -99,6 +110,46 @@ unsafe extern "C" fn translate_name(request: *mut c::request_rec) -> c_int {
 
 unsafe extern "C" fn map_to_storage(request: *mut c::request_rec) -> c_int {
     record::on_request(request, front::translate::map_to_storage)
+}
+
+unsafe extern "C" fn check_access(request: *mut c::request_rec) -> c_int {
+    record::on_request(request, front::access::check_host)
+}
+
+/// `AuthBasicProvider wsgi` and its like.
+static USERS: c::authn_provider =
+    c::authn_provider { check_password: Some(check_password), get_realm_hash: Some(get_realm_hash) };
+
+/// `Require wsgi-group`.
+static GROUPS: c::authz_provider =
+    c::authz_provider { check_authorization: Some(check_groups), parse_require_line: None };
+
+unsafe extern "C" fn check_password(
+    request: *mut c::request_rec,
+    user: *const c_char,
+    password: *const c_char,
+) -> c::authn_status {
+    // SAFETY: httpd's modules call this as authn_provider::check_password.
+    unsafe { record::on_password(request, user, password, front::access::check_password) }
+}
+
+unsafe extern "C" fn get_realm_hash(
+    request: *mut c::request_rec,
+    user: *const c_char,
+    realm: *const c_char,
+    found: *mut *mut c_char,
+) -> c::authn_status {
+    // SAFETY: httpd's modules call this as authn_provider::get_realm_hash.
+    unsafe { record::on_realm_hash(request, user, realm, found, front::access::realm_hash) }
+}
+
+unsafe extern "C" fn check_groups(
+    request: *mut c::request_rec,
+    wanted: *const c_char,
+    _parsed: *const c_void,
+) -> c::authz_status {
+    // SAFETY: httpd's modules call this as authz_provider::check_authorization.
+    unsafe { record::on_groups(request, wanted, front::access::check_groups) }
 }
 
 unsafe extern "C" fn handler(request: *mut c::request_rec) -> c_int {

@@ -7,10 +7,10 @@ use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gateway::embedded::{
-    ABI, Bytes, ExchangeTable, FAULT_ANSWERED, FAULT_CLIENT_GONE, FAULT_FAILED, FAULT_REFUSED, FAULT_TIMED_OUT, Fault,
-    LogTable, ProcessTable,
+    ABI, AskerTable, Bytes, ExchangeTable, FAULT_ANSWERED, FAULT_CLIENT_GONE, FAULT_FAILED, FAULT_REFUSED,
+    FAULT_TIMED_OUT, Fault, LogTable, ProcessTable,
 };
-use gateway::{Exchange, Flow, Level, ReadError, RequestLog, WriteError, record_pieces};
+use gateway::{Asker, Exchange, Flow, Level, ReadError, RequestLog, WriteError, record_pieces};
 
 use super::log::Log;
 use super::server::Server;
@@ -42,6 +42,48 @@ unsafe fn slice<'a>(piece: Bytes) -> &'a [u8] {
     // SAFETY: the host makes each Bytes of a slice that it holds during the call (python/embedded.rs, bytes()), so
     // `data` is not null and `len` bytes can be read.
     unsafe { std::slice::from_raw_parts(piece.data, piece.len) }
+}
+
+/// Who asks, and what is kept for the host meanwhile.
+pub(super) struct Asking<'a> {
+    pub(super) asker: &'a mut dyn Asker,
+    /// The variable that was asked for last.
+    pub(super) value: Vec<u8>,
+    pub(super) answer: Vec<u8>,
+}
+
+/// An asker's functions; their context is a `*mut Asking`.
+pub(super) static ASKER: AskerTable = AskerTable { variable, answer };
+
+/// # Safety
+/// `context` is what [`super::host::Host::ask`] passed, during that call and on one thread at a time.
+unsafe fn asking<'a>(context: *mut c_void) -> &'a mut Asking<'a> {
+    // SAFETY: Host::ask passes the address of its own Asking, which lives until it returns; the host makes one call at a
+    // time (ModuleAsker's method takes `&mut self`).
+    unsafe { &mut *context.cast::<Asking<'a>>() }
+}
+
+unsafe extern "C" fn variable(context: *mut c_void, name: Bytes, value: *mut Bytes) -> c_int {
+    let found = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the context came with the table; the name is a slice of the host's for the length of this call, and
+        // `value` a local of its own (python/embedded.rs, ModuleAsker).
+        unsafe {
+            let asking = asking(context);
+            let Some(text) = asking.asker.variable(slice(name)) else { return 0 };
+            asking.value = text;
+            *value = Bytes { data: asking.value.as_ptr(), len: asking.value.len() };
+        }
+        1
+    }));
+    found.unwrap_or(0)
+}
+
+unsafe extern "C" fn answer(context: *mut c_void, block: Bytes) {
+    // An answer that is not kept is none, which the caller sees.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the context came with the table; the block is a slice of the host's for the length of this call.
+        unsafe { asking(context).answer = slice(block).to_vec() }
+    }));
 }
 
 unsafe extern "C" fn read(context: *mut c_void, buf: *mut u8, len: usize, fault: *mut Fault) -> isize {

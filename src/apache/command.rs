@@ -54,6 +54,7 @@ const fn commands() -> Commands {
                 Context::ServerOrDirectory => (c::RSRC_CONF | c::ACCESS_CONF) as i32,
                 Context::FileInfo => c::OR_FILEINFO as i32,
                 Context::Anywhere => c::OR_ALL as i32,
+                Context::AuthConfig => c::OR_AUTHCFG as i32,
             },
             // How many words there may be is said by Directive::read, which says more than httpd.
             args_how: c::cmd_how_RAW_ARGS,
@@ -107,8 +108,10 @@ unsafe fn apply_directive(
             let slot = config::slot((*parms.server).module_config).cast::<config::ServerSlot>();
             (&mut (*slot).written, config::group_names(parms.pool))
         };
-        // A null path is the server level; there the settings go into the server's tree.
-        let directory = (!parms.path.is_null()).then(|| &mut *directory);
+        // A null path is the server level; there the settings go into the server's tree. What may not stand there has a
+        // section even without one: <AuthnProviderAlias>.
+        let is_section = !parms.path.is_null() || matches!(directive.context, Context::AuthConfig);
+        let directory = is_section.then(|| &mut *directory);
         let mut place = Place {
             server: written,
             directory,

@@ -9,10 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
-use gateway::embedded::{ABI, Bytes, HostTable, Served, TABLE_SYMBOL};
-use gateway::{Exchange, Outcome, RequestLog};
+use gateway::embedded::{ABI, Asked, Bytes, HostTable, Served, TABLE_SYMBOL};
+use gateway::{Asker, Exchange, Outcome, RequestLog};
 
-use super::callbacks::{EXCHANGE, PROCESS, REQUEST_LOG};
+use super::callbacks::{ASKER, Asking, EXCHANGE, PROCESS, REQUEST_LOG};
 
 /// What a Python to be embedded consists of.
 #[derive(Clone, Debug)]
@@ -103,6 +103,21 @@ impl Host {
         };
         // SAFETY: both contexts outlive the call and the host uses them only until it returns.
         Outcome::from_number(unsafe { (self.table.serve)(request, bytes(head)) })
+    }
+
+    /// Puts a question to a script on the calling thread; the block of its answer, empty after a defect of the host.
+    pub(crate) fn ask(self, asker: &mut dyn Asker, log: &dyn RequestLog, question: &[u8]) -> Vec<u8> {
+        let mut asking = Asking { asker, value: Vec::new(), answer: Vec::new() };
+        let log_context: *const &dyn RequestLog = &log;
+        let asked = Asked {
+            asker: &ASKER,
+            asker_context: (&raw mut asking).cast(),
+            log: &REQUEST_LOG,
+            log_context: log_context.cast(),
+        };
+        // SAFETY: both contexts outlive the call and the host uses them only until it returns.
+        unsafe { (self.table.ask)(asked, bytes(question)) };
+        asking.answer
     }
 
     /// Loads a script before its first request; false if that failed (the host has logged why).

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod ask;
+mod auth;
 pub(crate) mod bindings;
 mod body;
 mod callbacks;
@@ -27,6 +28,7 @@ mod table;
 
 pub(crate) use accounts::SystemAccounts;
 pub(crate) use ask::ask_as_server_user;
+pub(crate) use auth::{Authentication, Authorization};
 pub(crate) use body::Body;
 pub(crate) use hook::Answer;
 pub(crate) use host::{Host, PythonFiles, host_file};
@@ -44,6 +46,7 @@ pub(crate) use server::Server;
 
 /// What the module record is made of.
 pub(crate) mod record {
+    pub(crate) use super::auth::{on_groups, on_password, on_realm_hash, register};
     pub(crate) use super::command::COMMANDS;
     pub(crate) use super::config::{create_directory, create_server, merge_directory, merge_server};
     pub(crate) use super::hook::{

@@ -23,6 +23,18 @@ pub(crate) enum FileKind {
     Other,
 }
 
+/// mod_ssl's variables about one request's connection, for whoever is asked about it.
+pub(crate) struct TlsVariables<'a>(Request<'a>);
+
+impl gateway::Asker for TlsVariables<'_> {
+    fn variable(&mut self, name: &[u8]) -> Option<Vec<u8>> {
+        let name = self.0.pool().copy(name);
+        // SAFETY: the shim asks mod_ssl's optional function about a live request; the value is null or a C string of the
+        // request's pool or longer.
+        unsafe { optional_bytes(c::wsgi_shim_tls_variable(self.0.raw, name.as_ptr())) }.map(<[u8]>::to_vec)
+    }
+}
+
 /// Which alias mapped which URL.
 #[derive(Clone, Copy)]
 struct Mapping {
@@ -313,6 +325,57 @@ impl<'a> Request<'a> {
 
     pub(crate) fn auth_type(self) -> Option<&'a [u8]> {
         self.bytes(self.record().ap_auth_type)
+    }
+
+    /// Says who the request's user is, whatever he called himself.
+    pub(crate) fn set_user(self, user: &'a CStr) {
+        // SAFETY: httpd lets a provider set user to a string of the request's pool, as its own modules do.
+        unsafe { (*self.raw).user = user.as_ptr().cast_mut() }
+    }
+
+    /// The client's name, if `HostnameLookups` has it looked up and it has one; never its address.
+    pub(crate) fn remote_host(self) -> Option<&'a [u8]> {
+        // SAFETY: a string of the request's or the connection's pool, or null (http_core.h).
+        unsafe { optional_bytes(c::ap_get_useragent_host(self.raw, c::REMOTE_HOST as i32, std::ptr::null_mut())) }
+    }
+
+    /// The client's name, if `HostnameLookups` has it looked up and it has one; else its address.
+    pub(crate) fn client_name(self) -> &'a [u8] {
+        // SAFETY: as for `remote_host`.
+        unsafe { optional_bytes(c::ap_get_useragent_host(self.raw, c::REMOTE_NAME as i32, std::ptr::null_mut())) }
+            .unwrap_or(b"")
+    }
+
+    /// `ServerSignature`'s line; may be empty.
+    pub(crate) fn signature(self) -> &'a [u8] {
+        // SAFETY: a string of the request's pool (httpd.h).
+        unsafe { optional_bytes(c::ap_psignature(c"".as_ptr(), self.raw)) }.unwrap_or(b"")
+    }
+
+    /// A client that is not let in may log in instead (`Satisfy Any`).
+    pub(crate) fn may_log_in_instead(self) -> bool {
+        // SAFETY: both read the request's configuration (http_core.h, http_request.h).
+        unsafe { c::ap_satisfies(self.raw) == c::SATISFY_ANY as i32 && c::ap_some_authn_required(self.raw) != 0 }
+    }
+
+    /// The words of a configuration line, by httpd's rules for quotes.
+    pub(crate) fn words(self, line: &[u8]) -> Vec<&'a [u8]> {
+        let mut words = Vec::new();
+        let mut rest = self.pool().copy(line).as_ptr();
+        // SAFETY: `rest` is a C string of the request's pool, which ap_getword_conf moves on in; each word is a copy in the
+        // same pool, empty at the end (httpd.h).
+        while let Some(word) = unsafe { optional_bytes(c::ap_getword_conf(self.record().pool, &mut rest)) } {
+            if word.is_empty() {
+                break;
+            }
+            words.push(word);
+        }
+        words
+    }
+
+    /// mod_ssl's variables about the request's connection.
+    pub(crate) fn tls_variables(self) -> TlsVariables<'a> {
+        TlsVariables(self)
     }
 
     /// The connection is TLS.

@@ -10,7 +10,7 @@ use super::expand::{is_macro, is_variable, looks_like_macro};
 use super::word::Words;
 use super::written::{Direction, DirectoryWritten, ServerWritten, Text};
 use super::{
-    Accounts, GroupNames, Line, Pattern, Refusal, Remark, alias, daemon, handler, import, interpreters, proxies,
+    Accounts, GroupNames, Line, Pattern, Refusal, Remark, alias, asked, daemon, handler, import, interpreters, proxies,
     script, socket, value,
 };
 use crate::codes;
@@ -28,6 +28,8 @@ pub enum Context {
     FileInfo,
     /// As `FileInfo`, and `.htaccess` under any `AllowOverride` (`OR_ALL`); of no directive that does anything.
     Anywhere,
+    /// Sections only, and `.htaccess` under `AllowOverride AuthConfig` (`OR_AUTHCFG`).
+    AuthConfig,
 }
 
 /// How httpd hands over what stands behind the directive's name.
@@ -275,6 +277,24 @@ pub const DIRECTIVES: &[Directive] = &[
             Ok(())
         },
     ),
+    raw(
+        c"WSGIDispatchScript",
+        Context::ServerOrDirectory,
+        c"a script that says where applications run, and application-group=",
+        asked::dispatch_script,
+    ),
+    raw(c"WSGIAccessScript", Context::AuthConfig, c"a script that lets clients in, and options", asked::access_script),
+    raw(c"WSGIAuthUserScript", Context::AuthConfig, c"a script that knows passwords, and options", asked::user_script),
+    raw(c"WSGIAuthGroupScript", Context::AuthConfig, c"a script that knows groups, and options", asked::group_script),
+    one(c"WSGIGroupAuthoritative", Context::AuthConfig, c"On or Off; has no effect", |place, word| {
+        value::flag(c"WSGIGroupAuthoritative", word)?;
+        place.note(
+            codes::NEEDLESS_DIRECTIVE,
+            "accepted, and nothing to do: whether other rules are asked after wsgi-group is for <RequireAny> and \
+             <RequireAll> to say",
+        );
+        Ok(())
+    }),
     global_flag!(c"WSGICaseSensitivity", case_sensitivity, c"On if names of files differ by case, else Off"),
     scoped_flag!(c"WSGIPassAuthorization", pass_authorization, c"On to show the application the Authorization header"),
     scoped_flag!(c"WSGIScriptReloading", script_reloading, c"Off to load a script once and never look again"),
@@ -425,7 +445,8 @@ mod tests {
                 "WSGIRestrictProcess",
                 "WSGIHandlerScript",
                 "WSGIApplicationGroup",
-                "WSGIPassApacheRequest"
+                "WSGIDispatchScript",
+                "WSGIPassApacheRequest",
             ]
         );
         assert_eq!(
@@ -443,8 +464,12 @@ mod tests {
                 "WSGITrustedProxyHeaders",
             ]
         );
-        assert_eq!(named(Context::GlobalOnly).len() + 4 + 5 + 10, DIRECTIVES.len());
-        assert_eq!(DIRECTIVES.len(), 40);
+        assert_eq!(
+            named(Context::AuthConfig),
+            ["WSGIAccessScript", "WSGIAuthUserScript", "WSGIAuthGroupScript", "WSGIGroupAuthoritative"]
+        );
+        assert_eq!(named(Context::GlobalOnly).len() + 4 + 6 + 10 + 4, DIRECTIVES.len());
+        assert_eq!(DIRECTIVES.len(), 45);
     }
 
     #[test]
@@ -482,6 +507,7 @@ mod tests {
             "WSGIDestroyInterpreter",
             "WSGIVerboseDebugging",
             "WSGISocketRotation",
+            "WSGIGroupAuthoritative",
         ];
         for name in flags {
             let refused = refusal(&format!("{name} maybe"));
@@ -512,6 +538,7 @@ mod tests {
             Context::Server => "server",
             Context::ServerOrDirectory => "server, section",
             Context::FileInfo | Context::Anywhere => "anywhere",
+            Context::AuthConfig => "section, .htaccess",
         }
     }
 

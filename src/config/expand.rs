@@ -59,6 +59,14 @@ pub fn expand_callable<'a>(raw: &'a [u8], names: &dyn Names) -> Cow<'a, [u8]> {
     variable(raw).and_then(|name| names.environment(name)).map_or(Cow::Borrowed(DEFAULT_CALLABLE), Cow::Owned)
 }
 
+/// The interpreter of a script that is asked about requests: fewer macros are understood there, as in mod_wsgi.
+pub(super) fn expand_script_group(raw: &[u8], names: &dyn Names) -> Vec<u8> {
+    match raw {
+        b"%{SERVER}" | b"%{HOST}" => replacement(raw, names).unwrap_or_default(),
+        literal => literal.to_vec(),
+    }
+}
+
 fn expand<'a>(raw: &'a [u8], names: &dyn Names) -> Cow<'a, [u8]> {
     if let Some(name) = variable(raw) {
         return match names.environment(name) {

@@ -25,6 +25,10 @@ impl DirectoryWritten {
             handlers: handler::merge(&base.handlers, &inner.handlers),
             trusted_proxies: over(&inner.trusted_proxies, &base.trusted_proxies),
             trusted_proxy_headers: over(&inner.trusted_proxy_headers, &base.trusted_proxy_headers),
+            access_script: over(&inner.access_script, &base.access_script),
+            user_script: over(&inner.user_script, &base.user_script),
+            group_script: over(&inner.group_script, &base.group_script),
+            dispatch_script: over(&inner.dispatch_script, &base.dispatch_script),
         }
     }
 }
@@ -44,6 +48,7 @@ impl ServerWritten {
             socket_prefix: over(&inner.socket_prefix, &base.socket_prefix),
             remarks: inner.remarks.clone(),
             python: PythonWritten::merge(&base.python, &inner.python),
+            asks_embedded: inner.asks_embedded,
         }
     }
 }

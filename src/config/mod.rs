@@ -5,11 +5,12 @@
 //! In reading order: [`directive`] is the table, `word` and `value` check what stands on a line,
 //! `written` keeps it, `remark` what is odd about it, `merge` lays inner over outer, [`settled`] answers for a request, [`alias`] and `matching` map
 //! URLs to scripts, [`handler`] gives names to them, [`daemon`], `daemon_options`, `given` and [`identity`] are about one process group, [`roster`] about all of them and
-//! the configuration as a whole, [`socket`] about where they are reached, `proxies` about who is believed, [`import`] lists what is loaded at start, [`expand`] makes group names, [`python`]
+//! the configuration as a whole, [`socket`] about where they are reached, `proxies` about who is believed, [`import`] lists what is loaded at start, `asked` what is asked about requests, [`expand`] makes group names, [`python`]
 //! says how the interpreter is started, [`interpreters`] what some have apart, [`removed`] is about what is no more. The directives' pages are those of docs/directives/README.md.
 
 pub mod accounts;
 pub mod alias;
+mod asked;
 pub mod daemon;
 mod daemon_options;
 pub mod directive;
@@ -38,9 +39,12 @@ mod written;
 
 pub use accounts::{Accounts, User};
 pub use alias::{Alias, find_alias};
+pub use asked::AskedScript;
 pub use daemon::{Daemon, GroupNames};
 pub use directive::{Arguments, Context, DIRECTIVES, Directive, Place};
-pub use expand::{Names, expand_application_group, expand_handler_group, expand_process_group, is_open_group};
+pub use expand::{
+    Names, expand_application_group, expand_callable, expand_handler_group, expand_process_group, is_open_group,
+};
 pub use handler::{HANDLER_CALLABLE, HandlerScript};
 pub use import::{Import, imports_of};
 pub use interpreters::Block;

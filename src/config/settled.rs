@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use gateway::proxy::Policy;
 
 use super::alias::Alias;
+use super::asked::AskedScript;
 use super::expand::{self, Names, expand_callable};
 use super::handler::{self, HandlerScript};
 use super::python;
@@ -142,6 +143,26 @@ impl<'a> Settled<'a> {
             Some(literal) => Cow::Borrowed(literal),
             None => expand_callable(self.callable_object(), names),
         }
+    }
+
+    /// Who decides whether a client is let in.
+    pub fn access_script(&self) -> Option<&'a AskedScript> {
+        self.value(|written| written.access_script.as_deref())
+    }
+
+    /// Who knows passwords.
+    pub fn user_script(&self) -> Option<&'a AskedScript> {
+        self.value(|written| written.user_script.as_deref())
+    }
+
+    /// Who knows groups.
+    pub fn group_script(&self) -> Option<&'a AskedScript> {
+        self.value(|written| written.group_script.as_deref())
+    }
+
+    /// Who decides where applications run.
+    pub fn dispatch_script(&self) -> Option<&'a AskedScript> {
+        self.value(|written| written.dispatch_script.as_deref())
     }
 
     fn value<T>(&self, of: impl Fn(&'a DirectoryWritten) -> Option<T>) -> Option<T> {

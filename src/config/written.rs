@@ -8,6 +8,7 @@ use std::sync::Arc;
 use gateway::proxy::{Network, ProxyHeader};
 
 use super::alias::Alias;
+use super::asked::AskedScript;
 use super::daemon::Daemon;
 use super::handler::Handlers;
 use super::import::Import;
@@ -39,6 +40,10 @@ pub struct DirectoryWritten {
     pub(super) trusted_proxies: Option<Arc<[Network]>>,
     /// Those that do nothing are left out.
     pub(super) trusted_proxy_headers: Option<Arc<[ProxyHeader]>>,
+    pub(super) access_script: Option<Arc<AskedScript>>,
+    pub(super) user_script: Option<Arc<AskedScript>>,
+    pub(super) group_script: Option<Arc<AskedScript>>,
+    pub(super) dispatch_script: Option<Arc<AskedScript>>,
 }
 
 /// What the main server, or one virtual host, says.
@@ -58,12 +63,19 @@ pub struct ServerWritten {
     /// Not inherited either: each is about a line of this very server.
     pub(super) remarks: Vec<Remark>,
     pub(super) python: PythonWritten,
+    /// Not inherited either: scripts are asked about requests inside httpd's children, by a line of this very server.
+    pub(super) asks_embedded: bool,
 }
 
 impl ServerWritten {
     /// What is odd about the server's own lines.
     pub fn remarks(&self) -> &[Remark] {
         &self.remarks
+    }
+
+    /// Whether scripts are asked about requests inside httpd's children.
+    pub fn asks_embedded(&self) -> bool {
+        self.asks_embedded
     }
 
     /// Whether process groups are defined here.

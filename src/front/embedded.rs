@@ -27,7 +27,7 @@ pub(super) fn serve(request: Request<'_>, target: &Target<'_>, head: &[u8]) -> A
         has_error_override: target.settings.error_override(),
         passes_request: target.settings.pass_apache_request(),
     };
-    let outcome = host.serve(&mut exchange, &Journal(request), head);
+    let outcome = host.serve(&mut exchange, &Journal::of(request), head);
     exchange.delivery.conclude(outcome)
 }
 

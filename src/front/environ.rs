@@ -27,6 +27,18 @@ pub(super) struct Head(Vec<u8>);
 /// Larger buffers are not kept: one odd request must not hold memory for good.
 const KEPT_CAPACITY: usize = 256 << 10;
 
+impl Head {
+    /// An empty one, with the thread's memory.
+    pub(super) fn take() -> Head {
+        Head(BUFFER.with(RefCell::take))
+    }
+
+    /// Where it is written.
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+}
+
 impl std::ops::Deref for Head {
     type Target = [u8];
 
@@ -48,7 +60,7 @@ impl Drop for Head {
 /// # Errors
 /// `wire::Error` if the request does not fit: its environment is over 16 MiB.
 pub(super) fn write_head(request: Request<'_>, target: &Target<'_>, is_body_here: bool) -> Result<Head, wire::Error> {
-    let mut head = Head(BUFFER.with(RefCell::take));
+    let mut head = Head::take();
     let mut writer = RequestWriter::begin(&mut head.0, facts(request, target, is_body_here));
     let forwarded = target.settings.trusted_proxies().map(|policy| believed(request, policy));
     let is_https = write_environment(&mut writer, request, forwarded.as_ref());
@@ -64,6 +76,38 @@ pub(super) fn write_head(request: Request<'_>, target: &Target<'_>, is_body_here
     let is_https = forwarded.and_then(|forwarded| forwarded.is_https).unwrap_or_else(|| is_https || request.is_tls());
     let scheme: &[u8] = if is_https { b"https" } else { b"http" };
     writer.known(Key::WsgiUrlScheme, scheme);
+    writer.finish()?;
+    Ok(head)
+}
+
+/// Writes the environ that a dispatch script sees: the application's, but for what is not settled before it has spoken.
+///
+/// # Errors
+/// As for [`write_head`].
+pub(super) fn write_dispatch_head(
+    request: Request<'_>,
+    target: &Target<'_>,
+    facts: Facts,
+    application_group: &[u8],
+) -> Result<Head, wire::Error> {
+    let mut head = Head::take();
+    let mut writer = RequestWriter::begin(&mut head.0, facts);
+    let forwarded = target.settings.trusted_proxies().map(|policy| believed(request, policy));
+    write_environment(&mut writer, request, forwarded.as_ref());
+    if let Some(https) = request.environment().get(c"HTTPS") {
+        writer.known(Key::Https, https);
+    }
+    write_headers(&mut writer, request, target, forwarded.as_ref());
+    write_request(&mut writer, request, target);
+    write_server(&mut writer, request);
+    write_connection(&mut writer, request);
+    write_redirect(&mut writer, request);
+    writer.known(Key::ModWsgiProcessGroup, b"");
+    writer.known(Key::ModWsgiApplicationGroup, application_group);
+    write_circumstances(&mut writer, request, target);
+    if let Some(forwarded) = &forwarded {
+        write_forwarded(&mut writer, forwarded);
+    }
     writer.finish()?;
     Ok(head)
 }
@@ -84,7 +128,7 @@ fn facts(request: Request<'_>, target: &Target<'_>, is_body_here: bool) -> Facts
 }
 
 /// The least severe level that the request's log takes.
-fn log_level(request: Request<'_>) -> Level {
+pub(super) fn log_level(request: Request<'_>) -> Level {
     let levels = [Level::Debug, Level::Info, Level::Notice, Level::Warning, Level::Error];
     levels.into_iter().find(|level| request.is_logged(*level)).unwrap_or(Level::Critical)
 }
@@ -168,7 +212,7 @@ fn write_request(writer: &mut RequestWriter<'_>, request: Request<'_>, target: &
 /// The target of the request line as the client sent it, without scheme and host.
 ///
 /// Source: httpd computes REQUEST_URI for CGI the same way (util_script.c, `original_uri`).
-fn original_uri(request_line: &[u8]) -> &[u8] {
+pub(super) fn original_uri(request_line: &[u8]) -> &[u8] {
     let mut words = request_line.splitn(3, |&byte| byte == b' ');
     let target = words.nth(1).unwrap_or(b"");
     let Some(scheme) = target.windows(3).position(|part| part == b"://") else { return target };
@@ -219,6 +263,11 @@ fn write_own_keys(writer: &mut RequestWriter<'_>, request: Request<'_>, target: 
     writer.known(Key::ModWsgiProcessGroup, &target.process_group);
     writer.known(Key::ModWsgiApplicationGroup, &target.application_group);
     writer.known(Key::ModWsgiCallableObject, &target.callable);
+    write_circumstances(writer, request, target);
+}
+
+/// Those that do not depend on where the application runs.
+fn write_circumstances(writer: &mut RequestWriter<'_>, request: Request<'_>, target: &Target<'_>) {
     writer.known(Key::ModWsgiRequestHandler, request.handler().unwrap_or(b""));
     writer.known(Key::ModWsgiHandlerScript, target.handler.map_or(b"", |handler| &handler.script));
     writer.known(Key::ModWsgiListenerHost, request.listener_host().unwrap_or(b""));
@@ -228,7 +277,7 @@ fn write_own_keys(writer: &mut RequestWriter<'_>, request: Request<'_>, target: 
     optional(writer, Key::ModWsgiConnectionId, request.connection_id());
 }
 
-fn optional(writer: &mut RequestWriter<'_>, key: Key, value: Option<&[u8]>) {
+pub(super) fn optional(writer: &mut RequestWriter<'_>, key: Key, value: Option<&[u8]>) {
     if let Some(value) = value {
         writer.known(key, value);
     }
@@ -241,18 +290,18 @@ fn process_id() -> u32 {
 }
 
 /// A number's digits without an allocation.
-struct Decimal {
+pub(super) struct Decimal {
     digits: [u8; 10],
     start: usize,
 }
 
 impl Decimal {
-    fn as_bytes(&self) -> &[u8] {
+    pub(super) fn as_bytes(&self) -> &[u8] {
         &self.digits[self.start..]
     }
 }
 
-fn decimal(number: impl Into<u32>) -> Decimal {
+pub(super) fn decimal(number: impl Into<u32>) -> Decimal {
     let mut rest = number.into();
     let mut decimal = Decimal { digits: [b'0'; 10], start: 10 };
     loop {

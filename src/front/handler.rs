@@ -1,6 +1,7 @@
 //! The content handler: what is refused before Python is asked, and by which door the rest goes.
 
 use super::daemon::{self, Group, NoGroup, Roster};
+use super::route::dispatch;
 use super::target::{Target, alias, resolve};
 use super::translate::{FORCED_TYPE, SCRIPT_HANDLER};
 use super::{embedded, environ};
@@ -21,8 +22,9 @@ pub(crate) fn handle(request: Request<'_>) -> Answer {
     if let Err(status) = checked.and_then(|()| check_path_info(request)) {
         return Answer::Status(status);
     }
-    let target = resolve(request, handler);
-    let door = match check_body(request, &target.settings).and_then(|()| find_door(request, &target)) {
+    let mut target = resolve(request, handler);
+    let checked = check_body(request, &target.settings).and_then(|()| dispatch(request, &mut target));
+    let door = match checked.and_then(|()| find_door(request, &target)) {
         Ok(door) => door,
         Err(status) => return Answer::Status(status),
     };
@@ -145,7 +147,10 @@ fn find_door<'a>(request: Request<'a>, target: &Target<'_>) -> Result<Door<'a>, 
         return Err(500);
     }
     if !target.process_group.is_empty() {
-        return find_group(request, &target.process_group).map(Door::Daemon);
+        return find_group(request, &target.process_group).map(Door::Daemon).map_err(|no| {
+            log_line!(request, Error, no.code; "{}; answering {}", no.what, no.status);
+            no.status
+        });
     }
     let is_restricted =
         main.is_some_and(|main| Settled::of(main.settings(), request.directory_settings()).restrict_embedded());
@@ -156,7 +161,16 @@ fn find_door<'a>(request: Request<'a>, target: &Target<'_>) -> Result<Door<'a>, 
     Ok(Door::Embedded)
 }
 
-fn find_group<'a>(request: Request<'a>, group: &[u8]) -> Result<&'a Group, u16> {
+/// Why a process group cannot be had.
+pub(super) struct NoDoor {
+    pub(super) code: &'static str,
+    pub(super) what: String,
+    /// What a request for it is answered with.
+    pub(super) status: u16,
+}
+
+/// The process group of this name, for the request's server.
+pub(super) fn find_group<'a>(request: Request<'a>, group: &[u8]) -> Result<&'a Group, NoDoor> {
     let roster = Server::main().and_then(|main| main.fact::<Roster>());
     let name = group.escape_ascii();
     let why = match roster.map(|roster| roster.find(group, request.server())) {
@@ -164,18 +178,23 @@ fn find_group<'a>(request: Request<'a>, group: &[u8]) -> Result<&'a Group, u16> 
         Some(Err(why)) => why,
         None => NoGroup::Undefined(NoDaemon::Missing),
     };
-    match why {
-        NoGroup::Undefined(NoDaemon::Missing) => {
-            log_line!(request, Error, codes::NO_GROUP; "No WSGI daemon process called '{name}' has been configured; answering 500");
-            Err(500)
-        }
-        NoGroup::Undefined(_) => {
-            log_line!(request, Error, codes::GROUP_ELSEWHERE; "The WSGI daemon process '{name}' belongs to another virtual host and is not accessible here; answering 500");
-            Err(500)
-        }
-        NoGroup::Unusable => {
-            log_line!(request, Error, codes::GROUP_UNUSABLE; "process group '{name}' cannot run, for the reason in the error log from when httpd started; answering 503");
-            Err(503)
-        }
-    }
+    Err(match why {
+        NoGroup::Undefined(NoDaemon::Missing) => NoDoor {
+            code: codes::NO_GROUP,
+            what: format!("No WSGI daemon process called '{name}' has been configured"),
+            status: 500,
+        },
+        NoGroup::Undefined(_) => NoDoor {
+            code: codes::GROUP_ELSEWHERE,
+            what: format!(
+                "The WSGI daemon process '{name}' belongs to another virtual host and is not accessible here"
+            ),
+            status: 500,
+        },
+        NoGroup::Unusable => NoDoor {
+            code: codes::GROUP_UNUSABLE,
+            what: format!("process group '{name}' cannot run, for the reason in the error log from when httpd started"),
+            status: 503,
+        },
+    })
 }

@@ -35,7 +35,8 @@ pub(crate) fn post_config(pool: Pool<'_>, server: Server<'_>) -> Answer {
 fn embedding(pool: Pool<'_>, server: Server<'_>) -> Option<Embedding> {
     let settings = PythonSettings::of(server.settings());
     let imports = all_imports(server);
-    if settings.restrict_embedded.unwrap_or(false) && imports.is_empty() {
+    let asks = server.all().any(|server| server.settings().asks_embedded());
+    if settings.restrict_embedded.unwrap_or(false) && imports.is_empty() && !asks {
         return None;
     }
     remarks::log_python_path(server, &settings);

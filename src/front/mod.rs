@@ -1,5 +1,6 @@
 //! Decisions, in the order in which a request meets them. No `unsafe`, no C.
 
+pub(crate) mod access;
 pub(crate) mod check;
 mod daemon;
 mod delivery;
@@ -13,6 +14,7 @@ mod names;
 mod python;
 mod remarks;
 mod respond;
+mod route;
 mod settings_block;
 mod target;
 pub(crate) mod translate;

@@ -3,7 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use gateway::{Flow, Level, ReadError, WriteError};
+use gateway::{Answer, Flow, Level, ReadError, WriteError};
 
 /// Why a response head was not taken over.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,4 +53,12 @@ pub(super) trait Client {
 
     /// Writes a line to the request's log.
     fn log(&self, level: Level, line: &[u8]);
+
+    /// A variable of its TLS connection; of whoever asks a question only.
+    fn variable(&mut self, _name: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Takes the answer to its question, if it has one.
+    fn answer(&mut self, _answer: Answer) {}
 }

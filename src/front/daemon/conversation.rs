@@ -21,6 +21,10 @@ pub(super) enum Step<'a> {
     Done(Outcome),
     /// The request was not begun.
     Refused(Refusal),
+    /// The script that is asked wants this variable.
+    Lookup(&'a [u8]),
+    /// Take the answer to the question.
+    Answer(&'a [u8]),
 }
 
 /// A frame that does not belong where it came. The connection is of no use after it.
@@ -49,13 +53,21 @@ pub(super) struct Conversation {
     is_uploading: bool,
     /// Bytes of it that the worker has asked for and not been sent.
     wanted: u64,
+    /// It is a question: an answer takes the place of the response.
+    is_question: bool,
 }
 
 impl Conversation {
     /// Of a request that is sent now: `awaits_welcome` on a new connection, `is_uploading` if the worker may
     /// ask for a body.
     pub(super) fn new(awaits_welcome: bool, is_uploading: bool) -> Conversation {
-        Conversation { awaits_welcome, response: Response::Awaited, is_cut: false, is_uploading, wanted: 0 }
+        let response = Response::Awaited;
+        Conversation { awaits_welcome, response, is_cut: false, is_uploading, wanted: 0, is_question: false }
+    }
+
+    /// Of a question that is put now.
+    pub(super) fn of_question(awaits_welcome: bool) -> Conversation {
+        Conversation { is_question: true, ..Conversation::new(awaits_welcome, false) }
     }
 
     /// Takes the worker's next frame.
@@ -70,6 +82,16 @@ impl Conversation {
         }
         match frame {
             Frame::Log { level, line } => Ok(Step::Log(level, line)),
+            Frame::Response(_) | Frame::Piece { .. } if self.is_question => Err(Breach("a response to a question")),
+            Frame::Answer(_) | Frame::Lookup(_) if !self.is_question => Err(Breach("an answer to no question")),
+            Frame::Answer(_) | Frame::Lookup(_) if self.response != Response::Awaited => {
+                Err(Breach("something after an answer"))
+            }
+            Frame::Answer(block) => {
+                self.response = Response::Whole;
+                Ok(Step::Answer(block))
+            }
+            Frame::Lookup(name) => Ok(Step::Lookup(name)),
             Frame::Response(block) => self.head(block),
             Frame::Piece { flow, bytes } => self.piece(flow, bytes),
             Frame::Want(count) => {
@@ -81,9 +103,12 @@ impl Conversation {
             Frame::Refused(_) if self.response != Response::Awaited => Err(Breach("a refusal after a response")),
             Frame::Refused(refusal) => Ok(Step::Refused(refusal)),
             Frame::Welcome(_) => Err(Breach("a second welcome")),
-            Frame::Hello(_) | Frame::Request(_) | Frame::InputFailed(_) | Frame::Cut(_) => {
-                Err(Breach("a frame that only httpd sends"))
-            }
+            Frame::Hello(_)
+            | Frame::Request(_)
+            | Frame::Question(_)
+            | Frame::InputFailed(_)
+            | Frame::Cut(_)
+            | Frame::Found(_) => Err(Breach("a frame that only httpd sends")),
         }
     }
 

@@ -43,14 +43,15 @@ pub(super) fn deliver(group: &Group, client: &mut dyn Client, order: Order<'_>) 
         presence,
         application_group: order.application_group,
         is_open: order.is_open,
-        patience: Patience::new(group.terms.connect_timeout),
+        patience: Patience::new(order.message.patience(group.terms.connect_timeout)),
         watch: Watch::new(),
         rule: Rule::default(),
     };
     let limit = group.terms.processes.saturating_mul(2).saturating_add(1);
     let (mut attempts, mut stale) = (0, 0);
     while attempts < limit {
-        let Found { seat: number, mut connection, is_used, counted } = search.next(client)?;
+        let found = search.next(client).map_err(|failure| order.message.late(failure));
+        let Found { seat: number, mut connection, is_used, counted } = found?;
         let Some(seat) = presence.seat(number) else {
             return Err(Failure::Internal("the pool has a seat that the scoreboard does not have".to_owned()));
         };

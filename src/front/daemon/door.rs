@@ -35,6 +35,8 @@ pub(in crate::front) fn serve(request: Request<'_>, target: &Target<'_>, group: 
             has_body: request.may_have_body(),
             early: &early.bytes,
             is_early_whole: early.is_whole,
+            is_question: false,
+            time_limit: None,
         },
     };
     let result = deliver(group, &mut client, order);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::codes;
 
@@ -31,6 +32,8 @@ pub(super) enum Failure {
     HeaderTooLong(String, usize),
     /// Nothing came from the worker within `socket-timeout` (seconds), before its response or within it.
     TimedOut(f64),
+    /// A question had no answer within its `timeout`.
+    Late(Duration),
     /// The connection ended after the worker had begun.
     Closed(Ending),
     /// It broke.
@@ -64,7 +67,7 @@ impl Failure {
         match self {
             Self::Internal(_) | Self::HeaderTooLong(..) => 500,
             Self::Closed(_) | Self::Broken(..) | Self::Malformed(_) => 502,
-            Self::TimedOut(_) => 504,
+            Self::TimedOut(_) | Self::Late(_) => 504,
             Self::NoPool(_) | Self::NotStarted | Self::NoneServing | Self::Backlog(_) => 503,
             Self::Unreachable(..) | Self::Impostor(_) | Self::Refused(_) | Self::ClientLeft => 503,
         }
@@ -83,6 +86,7 @@ impl Failure {
             Self::Refused(_) => codes::REFUSED,
             Self::HeaderTooLong(..) => codes::HEADER_TOO_LONG,
             Self::TimedOut(_) => codes::DAEMON_TIMEOUT,
+            Self::Late(_) => codes::ANSWER_LATE,
             Self::Closed(_) => codes::DAEMON_CLOSED,
             Self::Broken(..) => codes::DAEMON_BROKEN,
             Self::Malformed(_) => codes::MALFORMED,
@@ -124,6 +128,7 @@ impl fmt::Display for Failure {
             Self::TimedOut(seconds) => {
                 write!(f, "Timeout when reading the response: nothing came for {seconds} seconds (socket-timeout)")
             }
+            Self::Late(limit) => write!(f, "no answer within {} seconds (timeout)", limit.as_secs()),
             Self::Closed(ending) => write!(f, "closed connection before sending a complete response; {ending}"),
             Self::Broken(err, ending) => write!(f, "Error reading the response: {err}; {ending}"),
             Self::Malformed(reason) => write!(f, "cannot read what the process sent: {reason}"),

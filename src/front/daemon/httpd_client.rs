@@ -17,7 +17,7 @@ use crate::front::respond;
 
 /// How soon behind a request the end of the client's direction belongs to it: far longer than such a client takes,
 /// shorter than one that gives up waiting. TCP does not tell the two apart before something is written.
-const HALF_CLOSE: Duration = Duration::from_secs(1);
+pub(super) const HALF_CLOSE: Duration = Duration::from_secs(1);
 
 /// What becomes of a response.
 #[derive(Debug)]
@@ -206,7 +206,7 @@ impl Client for HttpdClient<'_> {
     }
 
     fn log(&self, level: Level, line: &[u8]) {
-        Journal(self.delivery.request).log(level, line);
+        Journal::of(self.delivery.request).log(level, line);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Daemon mode, httpd's side. docs/daemon.md has the whole, docs/request.md the walk of a request.
 //!
 //! In the parent, `roster` makes the groups of a configuration ready (`prepared`, `identities`), and `overseer` hands
-//! them to the supervisor. In the children, `door` takes a request, `dispatch` finds it a worker (`pool`, `seats`), and
+//! them to the supervisor. In the children, `door` takes a request and `inquiry` a question, `dispatch` finds it a worker (`pool`, `seats`), and
 //! `relay` carries what worker and client say to each other, as `conversation` decides.
 
 mod client;
@@ -14,6 +14,7 @@ mod flushing;
 mod group;
 mod httpd_client;
 mod identities;
+mod inquiry;
 mod outbox;
 mod overseer;
 mod owner;
@@ -32,6 +33,7 @@ mod watch;
 
 pub(super) use door::serve;
 pub(crate) use group::Group;
+pub(super) use inquiry::{Inquiry, ask};
 pub(crate) use roster::{NoGroup, Roster, log_what_is_missing};
 
 use crate::apache::Server;

@@ -71,6 +71,13 @@ impl Outbox {
         result
     }
 
+    /// Overwrites what is and was in it.
+    pub(super) fn wipe(&mut self) {
+        self.buf.fill(0);
+        // Memory that is never looked at again might not be written otherwise.
+        std::hint::black_box(&mut self.buf);
+    }
+
     /// Sends what goes without waiting; the number of bytes.
     pub(super) fn push(&mut self, connection: &Connection) -> usize {
         let mut pushed = 0;

@@ -36,6 +36,25 @@ pub(super) struct Message<'a> {
     pub(super) early: &'a [u8],
     /// That is all of it, and the head says so.
     pub(super) is_early_whole: bool,
+    /// It is a question and not a request.
+    pub(super) is_question: bool,
+    /// By when it has to be over, and how long that was from the start.
+    pub(super) time_limit: Option<(Instant, Duration)>,
+}
+
+impl Message<'_> {
+    /// How long may be waited for a worker.
+    pub(super) fn patience(&self, connect_timeout: Duration) -> Duration {
+        self.time_limit.map_or(connect_timeout, |(_, limit)| limit.min(connect_timeout))
+    }
+
+    /// The failure, or that the time was up, which is why.
+    pub(super) fn late(&self, failure: Failure) -> Failure {
+        match self.time_limit {
+            Some((end, limit)) if end <= Instant::now() => Failure::Late(limit),
+            _ => failure,
+        }
+    }
 }
 
 /// How a request ended on one connection.
@@ -90,7 +109,10 @@ impl<'a> Relay<'a> {
         message: Message<'a>,
     ) -> Relay<'a> {
         let is_uploading = message.has_body && !message.is_early_whole;
-        let conversation = Conversation::new(connection.welcome.is_none(), is_uploading);
+        let conversation = match message.is_question {
+            false => Conversation::new(connection.welcome.is_none(), is_uploading),
+            true => Conversation::of_question(connection.welcome.is_none()),
+        };
         let flushing = Flushing::new(terms.response_flush_delay, terms.response_buffer_size);
         Relay {
             terms,
@@ -120,6 +142,10 @@ impl<'a> Relay<'a> {
         let result = self.carry();
         if result.is_err() {
             self.flush_rest();
+        }
+        if self.message.is_question {
+            // What did not go out has a password in it, and is of no use to anybody.
+            self.outbox.wipe();
         }
         result
     }

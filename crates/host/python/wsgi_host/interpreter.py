@@ -111,6 +111,7 @@ def _register(application_group, settings, waiting):
         template=_template(settings, modules),
         errors=streams.Errors,
         load=scripts.load,
+        load_asked=scripts.load_asked,
         report=reporter.exception,
         file_range=file_wrapper.file_range,
         file_wrapper=file_wrapper.FileWrapper,

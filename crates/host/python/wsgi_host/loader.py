@@ -24,18 +24,21 @@ PATIENCE_S = 30
 
 
 class Codes:
-    """What a failure is logged as: log codes, and what happens next."""
+    """What a failure is logged as: log codes, what happens next, and whether an earlier version may stand in."""
 
-    def __init__(self, unreadable, raised, exited, consequence):
+    def __init__(self, unreadable, raised, exited, consequence, keeps_old=True):
         self.unreadable = unreadable
         self.raised = raised
         self.exited = exited
         self.consequence = consequence
+        self.keeps_old = keeps_old
 
 
 REQUEST_CODES = Codes("WSGI0105", "WSGI0109", "WSGI0107", "answering 500")
 # Of a handler script httpd does not look whether it is there, nor is it what the URL names.
 HANDLER_CODES = Codes("WSGI0105", "WSGI0109", "WSGI0107", "answering 500")
+# Who is let in is not for a version to say that its author has replaced.
+QUESTION_CODES = Codes("WSGI0105", "WSGI0109", "WSGI0107", "what it was asked has no answer", keeps_old=False)
 IMPORT_CODES = Codes("WSGI0106", "WSGI0110", "WSGI0108", "the first request tries again")
 
 
@@ -56,7 +59,13 @@ class Loader:
         `reload_required()`: the script itself, the file that a handler script answers for, or None for a
         script that is loaded before any request. Never raises.
         """
-        codes = _codes(path, resource)
+        return self._load(path, mtime_us, reloading, resource, _codes(path, resource))
+
+    def load_asked(self, path, mtime_us, reloading):
+        """As `load()`, for a script that is asked about a request; what stands for a status is a number, too."""
+        return self._load(path, mtime_us, reloading, path, QUESTION_CODES)
+
+    def _load(self, path, mtime_us, reloading, resource, codes):
         try:
             # Where case makes no difference, two spellings are one script.
             key = path if self._case_sensitive else path.lower()
@@ -110,7 +119,7 @@ class Script:
 
     def _load_first(self, mtime_us, codes):
         if self._loading_thread == get_ident():
-            text = f"{self._path} asks for itself while it is being loaded; answering 500"
+            text = f"{self._path} asks for itself while it is being loaded; {codes.consequence}"
             self._reporter.text("WSGI0303", text, log.ERROR)
             return INTERNAL_SERVER_ERROR
         self._wait_for_lock()
@@ -120,7 +129,7 @@ class Script:
                 return self._module
             mtime_us = self._mtime_now(mtime_us)
             if self._is_too_early(mtime_us):
-                self._log_wait()
+                self._log_wait(codes)
                 return INTERNAL_SERVER_ERROR
             return self._execute(mtime_us, codes)
         finally:
@@ -133,8 +142,10 @@ class Script:
         try:
             # httpd may have looked at the file before the change that has been loaded since.
             mtime_us = self._mtime_now(None)
-            if mtime_us == self._module.__dict__.get("__mtime__") or self._is_too_early(mtime_us):
+            if mtime_us == self._module.__dict__.get("__mtime__"):
                 return self._module
+            if self._is_too_early(mtime_us):
+                return self._old(codes)
             return self._execute(mtime_us, codes)
         finally:
             self._lock.release()
@@ -143,11 +154,20 @@ class Script:
         if not self._lock.acquire(blocking=False):
             return module
         try:
-            if self._module is not module or self._is_too_early(mtime_us):
+            if self._module is not module:
                 return self._module
+            if self._is_too_early(mtime_us):
+                return self._old(codes)
             return self._execute(mtime_us, codes)
         finally:
             self._lock.release()
+
+    def _old(self, codes):
+        """The version before one that cannot be loaded and is not tried yet, where that may stand in."""
+        if codes.keeps_old:
+            return self._module
+        self._log_wait(codes)
+        return INTERNAL_SERVER_ERROR
 
     def _wait_for_lock(self):
         if self._lock.acquire(timeout=PATIENCE_S):
@@ -209,7 +229,7 @@ class Script:
             return NOT_FOUND
         before = self._failure
         self._failure = Failure(failure, mtime_us, self._clock(), before)
-        if self._module is None:
+        if self._module is None or not codes.keeps_old:
             report.write(_failed(code, self._path, failure, codes.consequence), failure)
             return INTERNAL_SERVER_ERROR
         self._log_failed_reload(code, failure, is_first=before is None or before.mtime_us != mtime_us)
@@ -222,12 +242,12 @@ class Script:
         else:
             log.write(log.INFO, f"Python script file '{self._path}' still cannot be reloaded: {report.cause(failure)}.")
 
-    def _log_wait(self):
+    def _log_wait(self, codes):
         first, now = self._failure, self._clock()
         self._reporter.text(
             "WSGI0304",
             f"{self._path} is not tried again yet: {now - first.since:.0f} s ago it could not be loaded "
-            f"({first.cause}); next try in {first.retry_at - now:.1f} s or when it changes, answering 500",
+            f"({first.cause}); next try in {first.retry_at - now:.1f} s or when it changes, {codes.consequence}",
             log.ERROR,
         )
 

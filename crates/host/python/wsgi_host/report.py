@@ -19,6 +19,12 @@ _STAGES = {
 }
 
 
+def _stage(stage):
+    """Where an exception came from, as the middle of a headline."""
+    # What is no stage of a request is a function that was asked about one.
+    return _STAGES[stage] if stage in _STAGES else f" (in {stage}(), whose answer is taken as a failure)"
+
+
 class Reporter:
     """Names the interpreter that it is made for in each report.
 
@@ -35,13 +41,13 @@ class Reporter:
     def exception(self, exception, stage) -> None:
         """Logs an exception that left the application, for the current request; never raises.
 
-        `stage` is "application", "iteration", "close" or "reload_required".
+        `stage` is "application", "iteration", "close", "reload_required", or the function of a script that was asked.
         """
         request = _wsgi_host.current()
         script = "unknown" if request is None else request.script
         headline = (
             f"{type(exception).__name__} exception raised processing WSGI script "
-            f"'{script}'{_STAGES.get(stage, '')} for {self._place}"
+            f"'{script}'{_stage(stage)} for {self._place}"
         )
         if isinstance(exception, SystemExit):
             # The exit is ignored, since other requests share the process.

@@ -36,6 +36,10 @@ pub(crate) struct Intake<'c> {
     is_whole: bool,
     failure: Option<ReadError>,
     cut: Option<WriteError>,
+    /// A variable was asked for.
+    awaits_found: bool,
+    /// It, or that there is none.
+    found: Option<Option<Vec<u8>>>,
     /// The peer has closed, or says what cannot be.
     is_broken: bool,
     fault: Option<String>,
@@ -58,6 +62,8 @@ impl<'c> Intake<'c> {
             is_whole: source == Source::None,
             failure: None,
             cut: None,
+            awaits_found: false,
+            found: None,
             is_broken: false,
             fault: None,
         }
@@ -136,6 +142,22 @@ impl<'c> Intake<'c> {
         }
     }
 
+    /// A variable is being asked for.
+    pub(crate) fn expect_found(&mut self) {
+        self.awaits_found = true;
+        self.found = None;
+    }
+
+    /// What has come of it, once.
+    pub(crate) fn take_found(&mut self) -> Option<Option<Vec<u8>>> {
+        self.found.take()
+    }
+
+    /// Whether anything may still come.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.is_broken && self.failure.is_none()
+    }
+
     /// The body cannot be asked for.
     pub(crate) fn give_up(&mut self) {
         self.is_broken = true;
@@ -164,6 +186,10 @@ impl<'c> Intake<'c> {
                 }
                 Ok(Some(Frame::InputFailed(error))) => self.failure = Some(error),
                 Ok(Some(Frame::Cut(error))) => self.cut = Some(error),
+                Ok(Some(Frame::Found(value))) if self.awaits_found => {
+                    self.found = Some(value.map(<[u8]>::to_vec));
+                    self.awaits_found = false;
+                }
                 Ok(Some(_)) => self.refuse("a frame that is not expected during a request".to_owned()),
                 Err(error) => self.refuse(error.to_string()),
             }

@@ -283,13 +283,18 @@ fn report(py: Attached, raised: Raised, stage: &str) {
 }
 
 fn report_exception(py: Attached, exception: &Ref, stage: &str) {
+    log_exception(py, exception, stage);
+    if !is_request_timeout(py, exception) {
+        events::raised(py, exception);
+    }
+}
+
+/// Logs an exception with its traceback; `stage` is where it came from.
+pub(super) fn log_exception(py: Attached, exception: &Ref, stage: &str) {
     let reported = py.text(stage).and_then(|stage| py.call(&py.interpreter().support.report, [exception, &stage]));
     if reported.is_err() {
         // report() never raises; out of memory there is nothing left to tell it with.
         py.clear_exception();
-    }
-    if !is_request_timeout(py, exception) {
-        events::raised(py, exception);
     }
 }
 

@@ -6,15 +6,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use gateway::embedded::{
-    ABI, Bytes, ExchangeTable, FAULT_ANSWERED, FAULT_CLIENT_GONE, FAULT_REFUSED, FAULT_TIMED_OUT, Fault, HostTable,
-    LogTable, ProcessTable, Served,
+    ABI, Asked, AskerTable, Bytes, ExchangeTable, FAULT_ANSWERED, FAULT_CLIENT_GONE, FAULT_REFUSED, FAULT_TIMED_OUT,
+    Fault, HostTable, LogTable, ProcessTable, Served,
 };
-use gateway::{Exchange, Flow, Level, Outcome, ReadError, RequestLog, WriteError};
+use gateway::{Asker, Exchange, Flow, Level, Outcome, ReadError, RequestLog, WriteError};
+use wire::Question;
 
 use super::process::{self, Home, Stage};
-use super::{registry, script, serve as walk};
+use super::{ask, registry, script, serve as walk};
 
-static TABLE: HostTable = HostTable { abi: ABI, prepare, wait_ready, ended, serve, import_script, stop };
+static TABLE: HostTable =
+    HostTable { abi: ABI, prepare, wait_ready, ended, serve, ask: ask_script, import_script, stop };
 
 /// The host's table, for the module that has opened this library.
 #[unsafe(no_mangle)]
@@ -72,6 +74,28 @@ unsafe extern "C" fn serve(request: Served, head: Bytes) -> c_int {
     }));
     // After a panic nobody knows how much was sent; the module finds out whether anything was.
     outcome.unwrap_or(Outcome::Incomplete).to_number()
+}
+
+unsafe extern "C" fn ask_script(asked: Asked, question: Bytes) {
+    // SAFETY: the module passes static tables, and contexts and question for the length of the call.
+    let answered = catch_unwind(AssertUnwindSafe(|| unsafe {
+        let mut asker = ModuleAsker { table: &*asked.asker, context: asked.asker_context };
+        let log = ModuleLog { table: &*asked.log, context: asked.log_context };
+        let answer = match Question::parse(slice(question)) {
+            Ok(question) => ask::ask(&mut asker, &log, &question),
+            Err(error) => ask::malformed(&log, &error),
+        };
+        let mut block = Vec::new();
+        if let Err(error) = wire::write_answer(&answer, &mut block) {
+            let text = format!("WSGI0402: the answer of the script cannot be passed on: {error}; it counts as none");
+            log.log(Level::Error, text.as_bytes());
+        }
+        block
+    }));
+    // Without an answer the module knows that there was a defect.
+    let Some(block) = answered.ok().filter(|block| !block.is_empty()) else { return };
+    // SAFETY: the table is static, the context is valid until this function returns, and so is the block.
+    unsafe { ((*asked.asker).answer)(asked.asker_context, bytes(&block)) }
 }
 
 unsafe extern "C" fn import_script(path: Bytes, application_group: Bytes) -> c_int {
@@ -190,6 +214,26 @@ impl Exchange for ModuleExchange<'_> {
 
     fn request_rec(&self) -> *mut c_void {
         self.request_rec
+    }
+}
+
+/// Whoever asks, by the module's functions.
+struct ModuleAsker<'a> {
+    table: &'a AskerTable,
+    context: *mut c_void,
+}
+
+impl Asker for ModuleAsker<'_> {
+    fn variable(&mut self, name: &[u8]) -> Option<Vec<u8>> {
+        let mut value = Bytes { data: std::ptr::null(), len: 0 };
+        // SAFETY: the context came with the table and is valid during `ask` (gateway::embedded, Asked), and `&mut self`
+        // makes it one call at a time; the value can be read until the next call, and is copied before.
+        unsafe {
+            match (self.table.variable)(self.context, bytes(name), &mut value) {
+                0 => None,
+                _ => Some(slice(value).to_vec()),
+            }
+        }
     }
 }
 

@@ -27,6 +27,18 @@ pub(super) fn build(py: Attached, head: &RequestHead<'_>) -> Result<Ref, Raised>
     }
 }
 
+/// The environ of a question to a script: no more than the head says, and the versions. The caller adds what is no text.
+pub(super) fn of_question(py: Attached, head: &RequestHead<'_>) -> Result<Ref, Raised> {
+    let environ = py.new_dict()?;
+    for name in ["mod_wsgi.version", "apache.version"] {
+        let name = py.text(name)?;
+        if let Some(version) = py.dict_get(&py.interpreter().support.template, &name)? {
+            py.dict_set(&environ, &name, &version)?;
+        }
+    }
+    fill(py, head, environ)
+}
+
 /// An environ to copy: that of an earlier request with the same keys in the same order. It has the values
 /// that repeat, and None for those that are each request's own, so it keeps nothing of a client's.
 pub(super) struct Form {

@@ -78,6 +78,7 @@ pub(super) struct Support {
     pub(super) template: Ref,
     pub(super) errors: Ref,
     pub(super) load: Ref,
+    pub(super) load_asked: Ref,
     pub(super) report: Ref,
     pub(super) file_range: Ref,
     pub(super) file_wrapper: Ref,

@@ -8,6 +8,7 @@
 
 mod active;
 mod adopt;
+mod ask;
 mod attach;
 mod capsule;
 mod context;
@@ -31,4 +32,5 @@ mod script;
 mod serve;
 mod start_response;
 mod turn;
+mod verdict;
 mod worker;

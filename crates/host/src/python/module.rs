@@ -191,6 +191,7 @@ unsafe extern "C" fn register(
             template: item("template")?,
             errors: item("errors")?,
             load: item("load")?,
+            load_asked: item("load_asked")?,
             report: item("report")?,
             file_range: item("file_range")?,
             file_wrapper: item("file_wrapper")?,

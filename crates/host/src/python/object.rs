@@ -275,6 +275,18 @@ impl Attached {
         }
     }
 
+    /// Whether it is a str.
+    pub(super) fn is_text(self, object: &Ref) -> bool {
+        // SAFETY: attached, live object.
+        unsafe { ffi::PyUnicode_Check(object.as_ptr()) != 0 }
+    }
+
+    /// The bytes whose numbers are a str's code points; UnicodeEncodeError where one is above 255.
+    pub(super) fn encoded_latin1(self, object: &Ref) -> Result<Vec<u8>, Raised> {
+        let bytes = call!(PyUnicode_AsLatin1String(object.as_ptr()))?;
+        Ok(self.as_bytes(&bytes).unwrap_or_default().to_vec())
+    }
+
     /// An int's value.
     pub(super) fn as_long(self, object: &Ref) -> Result<i64, Raised> {
         // SAFETY: attached, live object.

@@ -61,35 +61,45 @@ pub(super) fn time_of(path: &[u8]) -> Option<i64> {
 /// Why there is no application: the status to answer with; the reason is logged.
 pub(super) struct NoApplication(pub(super) u16);
 
+/// What a script is loaded for: what follows from a failure is another matter for each.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Purpose {
+    Request,
+    Import,
+    Question,
+}
+
 /// What of a request says which application it is for.
 pub(super) struct Wanted<'h> {
     pub(super) path: &'h [u8],
     pub(super) callable: &'h [u8],
     /// The file that the URL was mapped to; `None` for a script that is loaded without a request.
     pub(super) resource: Option<&'h [u8]>,
+    pub(super) purpose: Purpose,
     pub(super) facts: Facts,
 }
 
 /// The application object of a request.
 pub(super) fn application(py: Attached, active: &Active, wanted: &Wanted<'_>) -> Result<Ref, NoApplication> {
+    function(py, wanted)?.ok_or_else(|| missing(py, active, wanted))
+}
+
+/// The object of the wanted name in the script, loaded if need be; `None` if it has none.
+pub(super) fn function(py: Attached, wanted: &Wanted<'_>) -> Result<Option<Ref>, NoApplication> {
     if let Some(found) = loaded(py, wanted) {
-        return found.ok_or_else(|| missing(py, active, wanted));
+        return Ok(found);
     }
     load(py, wanted)?;
-    match find(py, wanted) {
-        Ok(Some(application)) => Ok(application),
-        Ok(None) => Err(missing(py, active, wanted)),
-        Err(Raised) => {
-            py.clear_exception();
-            Err(NoApplication(500))
-        }
-    }
+    find(py, wanted).map_err(|Raised| {
+        py.clear_exception();
+        NoApplication(500)
+    })
 }
 
 /// Loads a script without a request, as `WSGIImportScript` does; false if it failed.
 pub(super) fn import(py: Attached, path: &[u8], mtime_us: i64) -> bool {
     let facts = Facts { script_mtime_us: mtime_us, flags: flags::RELOADING, ..Facts::default() };
-    load(py, &Wanted { path, callable: b"", resource: None, facts }).is_ok()
+    load(py, &Wanted { path, callable: b"", resource: None, purpose: Purpose::Import, facts }).is_ok()
 }
 
 /// The application of a module that is loaded and current; `None` if `load()` must be asked, `Some(None)`
@@ -148,6 +158,9 @@ fn call_load(py: Attached, wanted: &Wanted<'_>) -> Result<Ref, Raised> {
     let path = py.file_name(wanted.path)?;
     let mtime = py.long(wanted.facts.script_mtime_us)?;
     let reloading = py.boolean(wanted.facts.has(flags::RELOADING));
+    if wanted.purpose == Purpose::Question {
+        return py.call(&py.interpreter().support.load_asked, [&path, &mtime, &reloading]);
+    }
     let resource = wanted.resource.map_or_else(|| Ok(py.none()), |resource| py.file_name(resource))?;
     py.call(&py.interpreter().support.load, [&path, &mtime, &reloading, &resource])
 }

@@ -17,7 +17,7 @@ use super::delivery::{Answer, fail, leave_if_forked, respond, short_text, undeli
 use super::object::{Raised, Ref};
 use super::process::Inside;
 use super::registry::{self, NoInterpreter};
-use super::script::{NoApplication, Wanted, application};
+use super::script::{NoApplication, Purpose, Wanted, application};
 use super::{environ, events, input_type, process, request_type, worker};
 use crate::input::Input;
 use crate::reply::{Reply, SendError};
@@ -136,23 +136,26 @@ fn send_whole(mut walk: Walk, log: &dyn RequestLog, block: &[u8]) -> Outcome {
 }
 
 fn refuse(log: &dyn RequestLog, group: &[u8], reason: NoInterpreter) -> Outcome {
+    let (status, text) = refusal(group, reason);
+    log.log(Level::Error, format!("{text}; answering {status}").as_bytes());
+    Outcome::Status(status)
+}
+
+/// The status for a request whose group has no interpreter, and the beginning of the log line.
+pub(super) fn refusal(group: &[u8], reason: NoInterpreter) -> (u16, String) {
     let name = String::from_utf8_lossy(group);
-    let (status, text) = match reason {
-        NoInterpreter::NotRunning => (500, "WSGI0210: Python does not run in this process; answering 500".to_owned()),
-        NoInterpreter::Failed => {
-            (500, format!("WSGI0103: application group '{name}' has no interpreter; answering 500"))
-        }
+    match reason {
+        NoInterpreter::NotRunning => (500, "WSGI0210: Python does not run in this process".to_owned()),
+        NoInterpreter::Failed => (500, format!("WSGI0103: application group '{name}' has no interpreter")),
         NoInterpreter::TooMany => (
             503,
             format!(
                 "WSGI0307: application group '{name}' has a name that a client chose, and {} such groups have an interpreter \
-                 in this process already; use a WSGIApplicationGroup that clients cannot choose; answering 503",
+                 in this process already; use an application group that clients cannot choose",
                 registry::MOST
             ),
         ),
-    };
-    log.log(Level::Error, text.as_bytes());
-    Outcome::Status(status)
+    }
 }
 
 fn walk(
@@ -191,9 +194,9 @@ fn walk(
 }
 
 /// Ends the request when the walk is left, however it is.
-struct End<'a> {
-    py: Attached,
-    active: &'a Active,
+pub(super) struct End<'a> {
+    pub(super) py: Attached,
+    pub(super) active: &'a Active,
 }
 
 impl Drop for End<'_> {
@@ -203,7 +206,7 @@ impl Drop for End<'_> {
 }
 
 /// A worker's script is loaded anew by another process, never in place.
-fn facts(head: &RequestHead<'_>) -> Facts {
+pub(super) fn facts(head: &RequestHead<'_>) -> Facts {
     let mut facts = head.facts();
     if process::is_daemon() {
         facts.flags &= !flags::RELOADING;
@@ -212,8 +215,13 @@ fn facts(head: &RequestHead<'_>) -> Facts {
 }
 
 fn run(py: Attached, active: &Arc<Active>, request: &Ref, head: &RequestHead<'_>, order: &Order<'_>) -> Answer {
-    let wanted =
-        Wanted { path: order.script, callable: order.callable, resource: Some(order.file), facts: facts(head) };
+    let wanted = Wanted {
+        path: order.script,
+        callable: order.callable,
+        resource: Some(order.file),
+        purpose: Purpose::Request,
+        facts: facts(head),
+    };
     // First of all: what a script prints while it is loaded belongs to this request.
     let errors = match py.call(&py.interpreter().support.errors, [request]) {
         Ok(errors) => errors,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use gateway::{Flow, Outcome, WriteError};
-use wire::{Frame, Welcome};
+use wire::{Frame, Welcome, parse_answer};
 
 use super::{Closing, Relay};
 use crate::front::daemon::client::HeadError;
@@ -50,6 +50,17 @@ impl Relay<'_> {
                     return Ok(Some(self.done(outcome)));
                 }
                 Step::Refused(refusal) => return Ok(Some(Closing::Refused(refusal))),
+                Step::Lookup(name) => {
+                    let value = self.client.variable(name);
+                    self.outbox.put(&Frame::Found(value.as_deref()));
+                    Ok(())
+                }
+                Step::Answer(block) => {
+                    let answer =
+                        parse_answer(block).map_err(|err| Failure::Malformed(format!("malformed answer: {err}")))?;
+                    self.client.answer(answer);
+                    Ok(())
+                }
             };
             if let Err(err) = delivered {
                 self.cut(&err);

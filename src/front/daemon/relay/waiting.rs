@@ -20,6 +20,7 @@ impl Relay<'_> {
     pub(super) fn wait(&mut self) -> Result<Option<Closing>, Failure> {
         let awaits_client = self.outbox.is_empty() && self.conversation.room() > 0;
         let Some(limit) = self.limit(awaits_client)? else { return Ok(Some(LEFT)) };
+        let limit = self.within_time(limit)?;
         if limit.is_zero() {
             // Only the client's own time can have run out.
             self.fail_input(ReadError::TimedOut);
@@ -49,6 +50,15 @@ impl Relay<'_> {
             Duration::ZERO => Ok(Some(Duration::from_secs(60))),
             timeout if quiet >= timeout => Err(Failure::TimedOut(timeout.as_secs_f64())),
             timeout => Ok(Some(timeout - quiet)),
+        }
+    }
+
+    /// The wait, cut to what is left of the time for all of it.
+    fn within_time(&self, wait: Duration) -> Result<Duration, Failure> {
+        let Some((end, limit)) = self.message.time_limit else { return Ok(wait) };
+        match end.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Err(Failure::Late(limit)),
+            rest => Ok(wait.min(rest)),
         }
     }
 

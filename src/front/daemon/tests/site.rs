@@ -87,7 +87,8 @@ impl Site {
 }
 
 pub(super) const HEAD: &[u8] = &[8, 0, 0, 0, 1, 0, 0, 0];
-pub(super) const GET: Message<'static> = Message { head: HEAD, has_body: false, early: b"", is_early_whole: false };
+pub(super) const GET: Message<'static> =
+    Message { head: HEAD, has_body: false, early: b"", is_early_whole: false, is_question: false, time_limit: None };
 pub(super) const POST: Message<'static> = Message { has_body: true, ..GET };
 
 /// A response head without headers.

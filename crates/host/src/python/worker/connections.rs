@@ -19,8 +19,8 @@ use wire::{Frame, Hello, Inbox, Secret, Welcome};
 
 use super::channel::log;
 use super::limits::Slot;
-use super::request;
 use super::state::Worker;
+use super::{question, request};
 use crate::daemon::{Outbox, Stream};
 
 /// The listener's mark in the epoll set.
@@ -130,6 +130,7 @@ fn welcome(worker: &Worker, socket: OwnedFd) {
 /// What a connection has to say.
 enum Next {
     Request,
+    Question,
     Nothing,
     Close,
 }
@@ -142,6 +143,18 @@ pub(super) fn serve(worker: &'static Worker, slot: &'static Slot, mark: u64, has
         match next(worker, &mut connection, head) {
             Next::Request if request::serve(worker, slot, &mut connection, has_left, head) => {
                 // The next request is not sent before this one's end has been read, so it is hardly ever here yet.
+                if connection.inbox.is_empty() {
+                    return keep(worker, mark, connection);
+                }
+            }
+            Next::Question => {
+                let is_kept = question::answer(worker, slot, &mut connection, has_left, head);
+                // It may have a password in it.
+                head.fill(0);
+                std::hint::black_box(&mut *head);
+                if !is_kept {
+                    break;
+                }
                 if connection.inbox.is_empty() {
                     return keep(worker, mark, connection);
                 }
@@ -179,9 +192,20 @@ fn next(worker: &Worker, connection: &mut Connection, head: &mut Vec<u8>) -> Nex
                 head.extend_from_slice(block);
                 return Next::Request;
             }
+            Ok(Some(Frame::Question(block))) if connection.is_known => {
+                head.clear();
+                head.extend_from_slice(block);
+                connection.inbox.wipe_read();
+                connection.requests += 1;
+                return if connection.requests >= REQUEST_LIMIT { Next::Close } else { Next::Question };
+            }
             Ok(Some(Frame::Hello(hello))) if !connection.is_known => hello,
             // Left over from a request that has ended.
-            Ok(Some(Frame::Piece { .. } | Frame::InputFailed(_) | Frame::Cut(_))) if connection.is_known => continue,
+            Ok(Some(Frame::Piece { .. } | Frame::InputFailed(_) | Frame::Cut(_) | Frame::Found(_)))
+                if connection.is_known =>
+            {
+                continue;
+            }
             Ok(Some(_)) => {
                 log_fault("a frame that is not expected between requests");
                 return Next::Close;

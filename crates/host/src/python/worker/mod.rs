@@ -13,6 +13,7 @@ mod dump;
 mod interrupt;
 mod limits;
 mod name;
+mod question;
 mod request;
 mod seat;
 mod signals;

@@ -7,18 +7,19 @@ mod verdict;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use gateway::{Level, Outcome, RequestLog};
+use gateway::{Key, Level, Outcome, RequestLog};
 use wire::{Entry, Frame, Refusal, RequestHead, flags};
 
 use self::begun::Begun;
 use self::chroot::rebase;
-use self::log::ConnectionLog;
+pub(super) use self::chroot::{below, relocate};
+pub(super) use self::log::ConnectionLog;
 use self::verdict::{Verdict, judge};
 use super::connections::{Connection, log_fault};
 use super::limits::Slot;
 use super::state::{Worker, epoch_us};
 use crate::daemon::{ConnectionExchange, Intake, Outbox, Stream};
-use crate::python::serve::{Arrival, serve as walk};
+use crate::python::serve::{Arrival, script_path, serve as walk};
 
 /// Serves a request; whether the connection may have another.
 pub(super) fn serve(
@@ -57,22 +58,22 @@ pub(super) fn serve(
             return answer_unbegun(worker, *cell, stream, outbox, 500);
         }
     };
-    match judge(worker, &intake, &head, daemon_start_us) {
-        Verdict::Begin => {}
-        Verdict::Drop => return false,
-        Verdict::Refuse(refusal) => {
-            end_unbegun(stream, outbox, &Frame::Refused(refusal));
-            return false;
-        }
-        Verdict::Answer(status, text) => {
-            request_log.log(Level::Error, text.as_bytes());
-            return answer_unbegun(worker, *cell, stream, outbox, status);
-        }
-    }
     let ignores_activity = head.facts().has(flags::IGNORE_ACTIVITY);
-    let Some(begun) = Begun::new(worker, slot, *cell, &head, ignores_activity) else {
-        end_unbegun(stream, outbox, &Frame::Refused(Refusal::Leaving));
-        return false;
+    let arrived = Arrived {
+        head: &head,
+        script: script_path(&head),
+        resource: head.get(Key::ScriptFilename).unwrap_or_default(),
+        at_us: daemon_start_us,
+        about: &[
+            b"request ",
+            head.get(Key::RequestMethod).unwrap_or_default(),
+            b" ",
+            head.get(Key::RequestUri).unwrap_or_default(),
+        ],
+    };
+    let begun = match admit(worker, slot, *cell, &intake, &arrived, &Ends { stream, outbox, log: &request_log }) {
+        Ok(begun) => begun,
+        Err(is_kept) => return is_kept,
     };
     let on_activity = || {
         if !ignores_activity {
@@ -95,9 +96,57 @@ pub(super) fn serve(
     is_kept
 }
 
+/// A request or a question that has come.
+pub(super) struct Arrived<'a> {
+    pub(super) head: &'a RequestHead<'a>,
+    /// The file that is to be loaded.
+    pub(super) script: &'a [u8],
+    /// What its `reload_required()` is asked about.
+    pub(super) resource: &'a [u8],
+    /// When it came, µs since 1970.
+    pub(super) at_us: u64,
+    /// What it is, for the log, in parts.
+    pub(super) about: &'a [&'a [u8]],
+}
+
+/// Where one ends that is not begun.
+pub(super) struct Ends<'a> {
+    pub(super) stream: &'a Stream,
+    pub(super) outbox: &'a Outbox,
+    pub(super) log: &'a dyn RequestLog,
+}
+
+/// Begins with what has come, or ends it; then whether the connection may have another.
+pub(super) fn admit(
+    worker: &'static Worker,
+    slot: &'static Slot,
+    cell: u32,
+    intake: &Intake<'_>,
+    arrived: &Arrived<'_>,
+    ends: &Ends<'_>,
+) -> Result<Begun, bool> {
+    let refuse = |refusal| {
+        end_unbegun(ends.stream, ends.outbox, &Frame::Refused(refusal));
+        Err(false)
+    };
+    match judge(worker, intake, arrived) {
+        Verdict::Begin => {}
+        Verdict::Drop => return Err(false),
+        Verdict::Refuse(refusal) => return refuse(refusal),
+        Verdict::Answer(status, text) => {
+            ends.log.log(Level::Error, text.as_bytes());
+            return Err(answer_unbegun(worker, cell, ends.stream, ends.outbox, status));
+        }
+    }
+    match Begun::new(worker, slot, cell, arrived) {
+        Some(begun) => Ok(begun),
+        None => refuse(Refusal::Leaving),
+    }
+}
+
 /// Has httpd answer a request that is not begun; whether that went. It counts on its connection all the same: the child
 /// numbers its requests, and would take the next one for not begun.
-fn answer_unbegun(worker: &Worker, cell: u32, stream: &Stream, outbox: &Outbox, status: u16) -> bool {
+pub(super) fn answer_unbegun(worker: &Worker, cell: u32, stream: &Stream, outbox: &Outbox, status: u16) -> bool {
     worker.seat.count(cell);
     end_unbegun(stream, outbox, &Frame::Done(Outcome::Status(status)))
 }

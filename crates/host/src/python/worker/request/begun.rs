@@ -2,30 +2,23 @@
 
 use std::sync::atomic::Ordering;
 
-use gateway::Key;
-use wire::RequestHead;
+use wire::flags;
 
+use super::Arrived;
 use crate::python::worker::limits::Slot;
 use crate::python::worker::state::Worker;
 
 /// A request that counts, and keeps the process from ending until it is dropped.
-pub(super) struct Begun {
+pub(in super::super) struct Begun {
     worker: &'static Worker,
     slot: &'static Slot,
 }
 
 impl Begun {
     /// `None` if the process has just begun to end.
-    pub(super) fn new(
-        worker: &'static Worker,
-        slot: &'static Slot,
-        cell: u32,
-        head: &RequestHead<'_>,
-        ignores_activity: bool,
-    ) -> Option<Begun> {
-        let method = head.get(Key::RequestMethod).unwrap_or_default();
-        let uri = head.get(Key::RequestUri).unwrap_or_default();
-        slot.begin(worker.now_us(), ignores_activity, &[b"request ", method, b" ", uri]);
+    pub(super) fn new(worker: &'static Worker, slot: &'static Slot, cell: u32, arrived: &Arrived<'_>) -> Option<Begun> {
+        let ignores_activity = arrived.head.facts().has(flags::IGNORE_ACTIVITY);
+        slot.begin(worker.now_us(), ignores_activity, arrived.about);
         let this = Begun { worker, slot };
         // Asked again: either the control thread sees this request, or this thread sees that it is too late.
         if worker.is_closed.load(Ordering::SeqCst) {
@@ -49,7 +42,8 @@ impl Begun {
         Some(this)
     }
 
-    pub(super) fn leave_seat(&self) {
+    /// It is no more among those that the process has.
+    pub(in super::super) fn leave_seat(&self) {
         self.worker.seat.end();
     }
 }

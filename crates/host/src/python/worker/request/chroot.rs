@@ -18,6 +18,14 @@ pub(super) fn rebase(head: &RequestHead<'_>, root: &[u8]) -> Result<Vec<u8>, Str
             String::from_utf8_lossy(root)
         ));
     }
+    relocate(head, root)
+}
+
+/// The same without a look at the script, which a question does not have in its head.
+///
+/// # Errors
+/// The log line, if the head cannot be written.
+pub(in super::super) fn relocate(head: &RequestHead<'_>, root: &[u8]) -> Result<Vec<u8>, String> {
     let mut block = Vec::new();
     let mut writer = RequestWriter::begin(&mut block, head.facts());
     for entry in head.entries().flatten() {
@@ -40,7 +48,7 @@ pub(super) fn rebase(head: &RequestHead<'_>, root: &[u8]) -> Result<Vec<u8>, Str
     Ok(block)
 }
 
-fn below<'p>(root: &[u8], path: &'p [u8]) -> Option<&'p [u8]> {
+pub(in super::super) fn below<'p>(root: &[u8], path: &'p [u8]) -> Option<&'p [u8]> {
     let root = root.strip_suffix(b"/").unwrap_or(root);
     path.strip_prefix(root).filter(|rest| rest.starts_with(b"/"))
 }

@@ -7,12 +7,12 @@ use crate::daemon::{Outbox, Stream};
 use crate::python::process;
 
 /// The log of the request's virtual host, at the other end of the connection.
-pub(super) struct ConnectionLog<'c> {
-    pub(super) stream: &'c Stream,
-    pub(super) outbox: &'c Outbox,
+pub(in super::super) struct ConnectionLog<'c> {
+    pub(in super::super) stream: &'c Stream,
+    pub(in super::super) outbox: &'c Outbox,
     /// The request's head, for what is said of it elsewhere.
-    pub(super) head: &'c [u8],
-    pub(super) limit: Level,
+    pub(in super::super) head: &'c [u8],
+    pub(in super::super) limit: Level,
 }
 
 impl ConnectionLog<'_> {

@@ -4,10 +4,10 @@ use std::sync::atomic::Ordering;
 
 use gateway::{Key, Level};
 use wire::control::{FromWorker, Reload};
-use wire::{Refusal, RequestHead, flags};
+use wire::{Refusal, flags};
 
+use super::Arrived;
 use crate::daemon::Intake;
-use crate::python::serve::script_path;
 use crate::python::worker::channel::log;
 use crate::python::worker::connections::log_fault;
 use crate::python::worker::state::Worker;
@@ -24,7 +24,8 @@ pub(super) enum Verdict {
 }
 
 /// Looks at client, process, queue, application group and script, in this order.
-pub(super) fn judge(worker: &Worker, intake: &Intake<'_>, head: &RequestHead<'_>, now_us: u64) -> Verdict {
+pub(super) fn judge(worker: &Worker, intake: &Intake<'_>, arrived: &Arrived<'_>) -> Verdict {
+    let head = arrived.head;
     if intake.cut().is_some() {
         if let Some(fault) = intake.fault() {
             log_fault(fault);
@@ -35,7 +36,7 @@ pub(super) fn judge(worker: &Worker, intake: &Intake<'_>, head: &RequestHead<'_>
         return Verdict::Refuse(Refusal::Leaving);
     }
     let limit_us = worker.limits.queue_timeout.saturating_mul(1_000_000);
-    let waited_us = now_us.saturating_sub(head.facts().request_start_us);
+    let waited_us = arrived.at_us.saturating_sub(head.facts().request_start_us);
     if limit_us > 0 && waited_us > limit_us {
         let text = format!(
             "WSGI0084: the request waited {:.1} s for daemon process group '{}', longer than queue-timeout allows; answering 504",
@@ -53,16 +54,16 @@ pub(super) fn judge(worker: &Worker, intake: &Intake<'_>, head: &RequestHead<'_>
     if own != group {
         return Verdict::Refuse(Refusal::Misdirected);
     }
-    if is_outdated(worker, head) { Verdict::Refuse(Refusal::Outdated) } else { Verdict::Begin }
+    if is_outdated(worker, arrived) { Verdict::Refuse(Refusal::Outdated) } else { Verdict::Begin }
 }
 
 /// Whether another generation is to answer: the script has changed since it was loaded, and nobody has been told of
 /// that change. Once the supervisor knows, the old code goes on serving until the process is told to end.
-fn is_outdated(worker: &Worker, head: &RequestHead<'_>) -> bool {
-    let path = script_path(head);
-    let Some(loaded) = script::loaded_time(path).filter(|_| head.facts().has(flags::RELOADING)) else { return false };
-    let mtime_us = match loaded.mtime_us == Some(head.facts().script_mtime_us) {
-        true => head.facts().script_mtime_us,
+fn is_outdated(worker: &Worker, arrived: &Arrived<'_>) -> bool {
+    let (path, facts) = (arrived.script, arrived.head.facts());
+    let Some(loaded) = script::loaded_time(path).filter(|_| facts.has(flags::RELOADING)) else { return false };
+    let mtime_us = match loaded.mtime_us == Some(facts.script_mtime_us) {
+        true => facts.script_mtime_us,
         // httpd may have looked at the file before the change that is loaded already. One that is gone has no time.
         false => script::time_of(path).unwrap_or(0),
     };
@@ -73,8 +74,7 @@ fn is_outdated(worker: &Worker, head: &RequestHead<'_>) -> bool {
         return false;
     }
     let is_changed = loaded.mtime_us != Some(mtime_us);
-    let resource = head.get(Key::ScriptFilename).unwrap_or_default();
-    let is_asked_for = || loaded.has_reload_required && adopt::is_reload_required(path, resource);
+    let is_asked_for = || loaded.has_reload_required && adopt::is_reload_required(path, arrived.resource);
     if !(is_changed || is_asked_for()) {
         return false;
     }

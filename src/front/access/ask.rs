@@ -1,0 +1,153 @@
+//! Puts one question to a script: from the cache if it has the answer, else in this child or in a process group.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+
+use gateway::environ::script_name;
+use gateway::{Answer, Subject};
+use wire::{Facts, Question, flags};
+
+use super::cache::{self, Key};
+use super::environ::write_head;
+use crate::apache::{Request, Server, log_line};
+use crate::codes;
+use crate::config::{AskedScript, Settled};
+use crate::front::daemon::{self, Inquiry};
+use crate::front::environ::log_level;
+use crate::front::handler::find_group;
+use crate::front::journal::Journal;
+use crate::front::names::RequestNames;
+use crate::front::python;
+
+/// Where a script is asked, as one request has it.
+pub(in crate::front) struct Place<'a> {
+    pub(in crate::front) script: &'a AskedScript,
+    pub(in crate::front) application_group: Vec<u8>,
+    pub(in crate::front) facts: Facts,
+}
+
+/// What group macros stand for in a request.
+pub(in crate::front) fn names_of(request: Request<'_>) -> RequestNames<'_> {
+    // Case sensitivity is a property of the machine's file system, so the main server's word counts.
+    let case_sensitive =
+        Server::main().is_none_or(|main| Settled::of(main.settings(), request.directory_settings()).case_sensitive());
+    RequestNames { request, script_name: script_name(request.uri(), request.path_info()), case_sensitive }
+}
+
+impl<'a> Place<'a> {
+    pub(in crate::front) fn of(request: Request<'a>, script: &'a AskedScript) -> Place<'a> {
+        let settings = Settled::of(request.server().settings(), request.directory_settings());
+        let mut bits = 0;
+        let mut set = |on: bool, bit: u32| bits |= if on { bit } else { 0 };
+        set(settings.script_reloading(), flags::RELOADING);
+        set(script.has_open_group(), flags::OPEN_GROUP);
+        let mut facts =
+            Facts { script_mtime_us: time_of(&script.file), request_start_us: request.time_us(), flags: bits };
+        facts.set_log_level(log_level(request));
+        Place { script, application_group: script.application_group(&names_of(request)), facts }
+    }
+}
+
+/// When a script was last modified, µs since 1970. One that cannot be looked at cannot be loaded either, and who tries says
+/// why.
+fn time_of(file: &[u8]) -> i64 {
+    std::fs::metadata(OsStr::from_bytes(file)).map_or(0, |found| found.mtime() * 1_000_000 + found.mtime_nsec() / 1000)
+}
+
+/// Asks a script of the site about access, passwords or groups.
+pub(super) fn ask(request: Request<'_>, script: &AskedScript, subject: Subject, arguments: [&[u8]; 2]) -> Answer {
+    let place = Place::of(request, script);
+    if script.cache.is_zero() {
+        return ask_now(request, &place, subject, arguments);
+    }
+    let key = Key::of(request, &place, subject, arguments);
+    if let Some(answer) = cache::find(&key) {
+        return answer;
+    }
+    let answer = ask_now(request, &place, subject, arguments);
+    cache::keep(key, &answer, script.cache);
+    answer
+}
+
+fn ask_now(request: Request<'_>, place: &Place<'_>, subject: Subject, arguments: [&[u8]; 2]) -> Answer {
+    match write_head(request, place) {
+        Ok(head) => ask_with_head(request, place, subject, arguments, &head),
+        Err(error) => cannot_write(request, &error),
+    }
+}
+
+/// Asks with an environ that is written already.
+pub(in crate::front) fn ask_with_head(
+    request: Request<'_>,
+    place: &Place<'_>,
+    subject: Subject,
+    arguments: [&[u8]; 2],
+    head: &[u8],
+) -> Answer {
+    let mut block = Wiped(Vec::new());
+    let question = Question { subject, is_tls: request.is_tls(), script: &place.script.file, arguments, head };
+    if let Err(error) = question.write(&mut block.0) {
+        return cannot_write(request, &error);
+    }
+    let answer = match place.script.process_group.is_empty() {
+        true => ask_here(request, place, &block.0),
+        false => ask_elsewhere(request, place, subject, &block.0),
+    };
+    answer.about(subject)
+}
+
+fn cannot_write(request: Request<'_>, error: &wire::Error) -> Answer {
+    log_line!(request, Error, codes::HEAD_TOO_LARGE; "cannot pass the request on to a script that is to be asked: {error}");
+    Answer::Failed
+}
+
+fn ask_here(request: Request<'_>, place: &Place<'_>, block: &[u8]) -> Answer {
+    let script = &place.script.file;
+    let host = match python::host() {
+        Ok(host) => host,
+        Err(reason) => {
+            log_line!(request, Error, codes::NO_PYTHON; "Python was not initialised in this process, so the script {} cannot be asked: {reason}", script.escape_ascii());
+            return Answer::Failed;
+        }
+    };
+    let answer = host.ask(&mut request.tls_variables(), &Journal { request, script }, block);
+    match wire::parse_answer(&answer) {
+        Ok(answer) => answer,
+        Err(error) => {
+            log_line!(request, Critical, codes::PANIC; "internal error: no answer from the script {}: {error}", script.escape_ascii());
+            Answer::Failed
+        }
+    }
+}
+
+fn ask_elsewhere(request: Request<'_>, place: &Place<'_>, subject: Subject, block: &[u8]) -> Answer {
+    let group = match find_group(request, &place.script.process_group) {
+        Ok(group) => group,
+        Err(no) => {
+            let script = place.script.file.escape_ascii();
+            log_line!(request, Error, no.code; "{}, so the script {script} cannot be asked", no.what);
+            return Answer::Failed;
+        }
+    };
+    let inquiry = Inquiry {
+        script: &place.script.file,
+        subject,
+        application_group: &place.application_group,
+        is_open: place.script.has_open_group(),
+        time_limit: place.script.time_limit,
+        question: block,
+    };
+    daemon::ask(request, group, &inquiry)
+}
+
+/// Memory that may hold a password, overwritten when it is let go of.
+struct Wiped(Vec<u8>);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        self.0.fill(0);
+        // Memory that is never looked at again might not be written otherwise.
+        std::hint::black_box(&mut self.0);
+    }
+}

@@ -1,0 +1,163 @@
+//! Answers that let somebody in, kept for a short time in this child, where a site asks for it (`cache=`).
+//!
+//! Nothing else is kept: who is shut out is asked about again. What is compared is a hash under a key that this process
+//! has drawn for itself, so neither names nor passwords are in it, and nobody outside can make two questions meet.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use gateway::{Answer, Subject};
+
+use super::ask::Place;
+use super::siphash::siphash;
+use crate::apache::Request;
+
+/// Most answers.
+const LIMIT: usize = 1024;
+
+/// A question, as far as its answer may depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key(u64, u64);
+
+impl Key {
+    pub(super) fn of(request: Request<'_>, place: &Place<'_>, subject: Subject, arguments: [&[u8]; 2]) -> Key {
+        let mut parts: Vec<&[u8]> = vec![
+            &place.script.file,
+            &place.script.process_group,
+            &place.application_group,
+            request.server().name().unwrap_or(b""),
+            arguments[0],
+            arguments[1],
+        ];
+        // Who asks whether a client is let in means: to this page.
+        if subject == Subject::Access {
+            parts.extend([
+                request.client_address().unwrap_or(b""),
+                request.method(),
+                request.uri(),
+                request.query(),
+                request.host().unwrap_or(b""),
+            ]);
+        }
+        let numbers = [i64::from(subject as u16), place.facts.script_mtime_us, i64::from(request.server().port())];
+        Key::hashed(&numbers, &parts)
+    }
+
+    fn hashed(numbers: &[i64], parts: &[&[u8]]) -> Key {
+        let length = 8 * numbers.len() + parts.iter().map(|part| 8 + part.len()).sum::<usize>();
+        // All of its memory at once: it has a password in it, and is wiped.
+        let mut message = Vec::with_capacity(length);
+        for number in numbers {
+            message.extend_from_slice(&number.to_le_bytes());
+        }
+        for part in parts {
+            message.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            message.extend_from_slice(part);
+        }
+        let [one, two, three, four] = *secret();
+        let key = Key(siphash([one, two], &message), siphash([three, four], &message));
+        message.fill(0);
+        std::hint::black_box(&mut message);
+        key
+    }
+}
+
+/// Drawn at the first question of the process, which is a child: true for its whole life, as statics here must be.
+fn secret() -> &'static [u64; 4] {
+    static SECRET: OnceLock<[u64; 4]> = OnceLock::new();
+    SECRET.get_or_init(|| {
+        let mut bytes = [0; 32];
+        // Without the system's generator a hash could be guessed: what cannot be drawn is a reason to stop.
+        let drawn = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+        drawn.expect("every system that httpd runs on has /dev/urandom");
+        let (words, _) = bytes.as_chunks::<8>();
+        std::array::from_fn(|index| u64::from_ne_bytes(words[index]))
+    })
+}
+
+struct Kept {
+    answer: Answer,
+    until: Instant,
+}
+
+fn kept() -> MutexGuard<'static, HashMap<Key, Kept>> {
+    static KEPT: OnceLock<Mutex<HashMap<Key, Kept>>> = OnceLock::new();
+    // An entry is whole at every moment, whoever panics.
+    KEPT.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The answer to this question, if it is kept.
+pub(super) fn find(key: &Key) -> Option<Answer> {
+    kept().get(key).filter(|kept| Instant::now() < kept.until).map(|kept| kept.answer.clone())
+}
+
+/// Keeps an answer, if it lets somebody in.
+pub(super) fn keep(key: Key, answer: &Answer, time: Duration) {
+    if answer.grants() {
+        insert(&mut kept(), key, answer.clone(), Instant::now(), time);
+    }
+}
+
+fn insert(kept: &mut HashMap<Key, Kept>, key: Key, answer: Answer, now: Instant, time: Duration) {
+    if kept.len() >= LIMIT && !kept.contains_key(&key) {
+        kept.retain(|_, kept| now < kept.until);
+        // Still full: whichever ends first makes room.
+        if kept.len() >= LIMIT
+            && let Some(first) = kept.iter().min_by_key(|(_, kept)| kept.until).map(|(key, _)| *key)
+        {
+            kept.remove(&first);
+        }
+    }
+    kept.insert(key, Kept { answer, until: now + time });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn what_differs_in_any_part_has_another_key() {
+        let key = Key::hashed(&[1, 2], &[b"user", b"password"]);
+        assert_eq!(key, Key::hashed(&[1, 2], &[b"user", b"password"]));
+        assert_ne!(key, Key::hashed(&[1, 3], &[b"user", b"password"]));
+        assert_ne!(key, Key::hashed(&[1, 2], &[b"user", b"passwore"]));
+        assert_ne!(key, Key::hashed(&[1, 2], &[b"userp", b"assword"]));
+    }
+
+    #[test]
+    fn answers_that_let_nobody_in_are_not_kept() {
+        for answer in [Answer::Failed, Answer::None, Answer::No, Answer::Groups(Vec::new())] {
+            let key = Key::hashed(&[77], &[]);
+            keep(key, &answer, MINUTE);
+            assert_eq!(find(&key), None, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn answer_is_kept_for_its_time_and_no_longer() {
+        let (key, other) = (Key::hashed(&[78], &[]), Key::hashed(&[79], &[]));
+        keep(key, &Answer::Yes, MINUTE);
+        keep(other, &Answer::Yes, Duration::ZERO);
+        assert_eq!(find(&key), Some(Answer::Yes));
+        assert_eq!(find(&other), None);
+    }
+
+    #[test]
+    fn the_number_of_answers_is_bounded_and_the_oldest_goes_first() {
+        let (mut kept, now) = (HashMap::new(), Instant::now());
+        let key = |number: i64| Key::hashed(&[number], &[]);
+        for number in 0..LIMIT as i64 + 10 {
+            insert(&mut kept, key(number), Answer::Yes, now, MINUTE + Duration::from_millis(number as u64));
+        }
+        assert_eq!(kept.len(), LIMIT);
+        assert!(!kept.contains_key(&key(0)) && kept.contains_key(&key(LIMIT as i64)));
+        // Those that are over make room before any that is not.
+        insert(&mut kept, key(-1), Answer::Yes, now + 3 * MINUTE, MINUTE);
+        assert_eq!(kept.len(), 1);
+    }
+}

@@ -1,0 +1,31 @@
+//! What somebody may do: `Require wsgi-group`, by `WSGIAuthGroupScript`.
+
+use gateway::{Answer, Subject};
+
+use super::ask::ask;
+use crate::apache::{Authorization, Request, log_line};
+use crate::codes;
+use crate::config::Settled;
+
+/// Whether the request's user is in one of these groups, which stand on a `Require` line.
+pub(crate) fn check_groups(request: Request<'_>, wanted: &[u8]) -> Authorization {
+    let Some(user) = request.user() else { return Authorization::NoUser };
+    let settings = Settled::of(request.server().settings(), request.directory_settings());
+    let (shown, uri) = (user.escape_ascii(), request.uri().escape_ascii());
+    let Some(script) = settings.group_script() else {
+        log_line!(request, Error, codes::NO_GROUP_SCRIPT; "Authorization of user '{shown}' to access '{uri}' failed: WSGIAuthGroupScript names no script here; access is denied");
+        return Authorization::Denied;
+    };
+    let Answer::Groups(groups) = ask(request, script, Subject::Groups, [user, b""]) else {
+        return Authorization::Denied;
+    };
+    if groups.is_empty() {
+        log_line!(request, Error, codes::NO_GROUPS; "Authorization of user '{shown}' to access '{uri}' failed: the user is in no group; access is denied");
+        return Authorization::Denied;
+    }
+    if request.words(wanted).iter().any(|wanted| groups.iter().any(|group| group.eq_ignore_ascii_case(wanted))) {
+        return Authorization::Granted;
+    }
+    log_line!(request, Error, codes::WRONG_GROUPS; "Authorization of user '{shown}' to access '{uri}' failed: the user is in none of the required groups; access is denied");
+    Authorization::Denied
+}
