@@ -64,7 +64,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_set_content_length",
     "ap_set_content_type",
     "ap_show_mpm",
-    "ap_some_authn_required",
+    "ap_some_auth_required",
     "ap_state_query",
     "ap_walk_config",
     "apr_brigade_cleanup",

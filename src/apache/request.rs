@@ -354,8 +354,9 @@ impl<'a> Request<'a> {
 
     /// A client that is not let in may log in instead (`Satisfy Any`).
     pub(crate) fn may_log_in_instead(self) -> bool {
+        // The newer ap_some_authn_required runs this very hook again.
         // SAFETY: both read the request's configuration (http_core.h, http_request.h).
-        unsafe { c::ap_satisfies(self.raw) == c::SATISFY_ANY as i32 && c::ap_some_authn_required(self.raw) != 0 }
+        unsafe { c::ap_satisfies(self.raw) == c::SATISFY_ANY as i32 && c::ap_some_auth_required(self.raw) != 0 }
     }
 
     /// The words of a configuration line, by httpd's rules for quotes.

@@ -255,6 +255,7 @@ mod tests {
             (Answer::Yes, vec![3, 0, 0, 0]),
             (Answer::Text(b"me".to_vec()), vec![4, 0, 1, 0, 2, 0, 0, 0, b'm', b'e']),
             (Answer::Groups(Vec::new()), vec![5, 0, 0, 0]),
+            (Answer::Groups(vec![b"a".to_vec()]), vec![5, 0, 1, 0, 1, 0, 0, 0, b'a']),
             (Answer::Groups(vec![b"a".to_vec(), Vec::new()]), vec![5, 0, 2, 0, 1, 0, 0, 0, b'a', 0, 0, 0, 0]),
             (Answer::Route(route), vec![6, 0, 3, 0, 255, 255, 255, 255, 0, 0, 0, 0, 1, 0, 0, 0, b'f']),
         ]

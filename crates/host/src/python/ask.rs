@@ -45,6 +45,20 @@ pub(super) fn ask(asker: &mut dyn Asker, log: &dyn RequestLog, question: &Questi
     attach_in_turn(interpreter, |py| walk(py, asker, log, question, &head)).about(question.subject)
 }
 
+/// The block of an answer; that of none, after a log line, if it is too long.
+pub(super) fn written(answer: &Answer, log: &dyn RequestLog) -> Vec<u8> {
+    let mut block = Vec::new();
+    if wire::write_answer(answer, &mut block).is_err() {
+        log.log(
+            Level::Error,
+            b"WSGI0402: the answer of the script has more than 256 KiB, so it cannot be passed on and counts as none",
+        );
+        // As short as a block can be.
+        let _ = wire::write_answer(&Answer::Failed, &mut block);
+    }
+    block
+}
+
 /// The answer to a question that cannot be read.
 pub(super) fn malformed(log: &dyn RequestLog, error: &wire::Error) -> Answer {
     log.log(Level::Critical, format!("WSGI0300: malformed question: {error}; it has no answer").as_bytes());

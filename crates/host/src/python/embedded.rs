@@ -85,15 +85,10 @@ unsafe extern "C" fn ask_script(asked: Asked, question: Bytes) {
             Ok(question) => ask::ask(&mut asker, &log, &question),
             Err(error) => ask::malformed(&log, &error),
         };
-        let mut block = Vec::new();
-        if let Err(error) = wire::write_answer(&answer, &mut block) {
-            let text = format!("WSGI0402: the answer of the script cannot be passed on: {error}; it counts as none");
-            log.log(Level::Error, text.as_bytes());
-        }
-        block
+        ask::written(&answer, &log)
     }));
     // Without an answer the module knows that there was a defect.
-    let Some(block) = answered.ok().filter(|block| !block.is_empty()) else { return };
+    let Ok(block) = answered else { return };
     // SAFETY: the table is static, the context is valid until this function returns, and so is the block.
     unsafe { ((*asked.asker).answer)(asked.asker_context, bytes(&block)) }
 }

@@ -3,14 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gateway::{Answer, Key, Level, Outcome, RequestLog};
-use wire::{Frame, Question, RequestHead, write_answer};
+use wire::{Frame, Question, RequestHead};
 
 use super::connections::{Connection, log_fault};
 use super::limits::Slot;
 use super::request::{Arrived, ConnectionLog, Ends, admit, answer_unbegun, below, relocate};
 use super::state::{Worker, epoch_us};
 use crate::daemon::{ConnectionAsker, Intake};
-use crate::python::ask::ask;
+use crate::python::ask::{ask, written};
 
 /// Answers a question; whether the connection may have another.
 pub(super) fn answer(
@@ -58,13 +58,7 @@ pub(super) fn answer(
     let asked = catch_unwind(AssertUnwindSafe(|| ask(&mut asker, &log, &question)));
     // The child looks at the figures as soon as it has the answer.
     begun.leave_seat();
-    let mut frames = Vec::new();
-    if let Err(error) = write_answer(&asked.unwrap_or(Answer::Failed), &mut frames) {
-        let text = format!("WSGI0402: the answer of the script cannot be passed on: {error}; it counts as none");
-        log.log(Level::Error, text.as_bytes());
-        // As short as a block can be.
-        let _ = write_answer(&Answer::Failed, &mut frames);
-    }
+    let mut frames = written(&asked.unwrap_or(Answer::Failed), &log);
     Frame::Done(Outcome::Complete).put(&mut frames);
     let is_kept = asker.finish(&frames);
     if !is_kept {
