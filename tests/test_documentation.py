@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from harness import installation
+from harness.access import basic
 from harness.checklist import ours
 
 pytestmark = ours
@@ -15,6 +16,8 @@ pytestmark = ours
 PROJECT = installation.PROJECT
 PAGES = sorted([*PROJECT.glob("README.md"), *PROJECT.glob("docs/**/*.md")])
 DIRECTIVE_PAGES = PROJECT / "docs" / "directives"
+# What pages about access control take for granted.
+AUTHENTICATION = ("authn_core", "auth_basic", "authz_user")
 CONFIGURATIONS = sorted(PROJECT.glob("conf/*.conf"))
 SOURCES = [
     path
@@ -36,7 +39,7 @@ def blocks():
 
 @pytest.mark.parametrize(("text", "is_refused"), list(blocks()))
 def test_each_block_of_configuration_in_the_documentation_is_what_it_is_said_to_be(new_httpd, text, is_refused):
-    result = new_httpd(modules=("dav", "authn_core", "auth_basic")).configtest(text)
+    result = new_httpd(modules=("dav", *AUTHENTICATION)).configtest(text)
     assert (result.returncode != 0) == is_refused, f"{text}\n{result.stderr}"
 
 
@@ -131,7 +134,7 @@ def place(httpd, name):
 
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.name)
 def test_each_configuration_to_copy_from_is_accepted_as_it_is(new_httpd, path):
-    result = new_httpd().configtest(f"Include {path}")
+    result = new_httpd(modules=AUTHENTICATION).configtest(f"Include {path}")
     assert result.returncode == 0, result.stderr
 
 
@@ -197,3 +200,25 @@ def test_the_daemon_configuration_serves_two_sites_as_two_users(new_httpd):
         assert users == [pwd.getpwnam("daemon").pw_uid, pwd.getpwnam("nobody").pw_uid]
     else:
         assert users == [os.getuid()] * 2
+
+
+def test_the_access_configuration_guards_a_members_area(new_httpd):
+    httpd = new_httpd(modules=AUTHENTICATION)
+    (httpd.root / "members").mkdir(mode=0o755)
+    (httpd.root / "members" / "auth.py").write_text(
+        "def check_password(environ, user, password):\n    return password == 'secret'\n"
+        "def groups_for_user(environ, user):\n    return ['staff'] if user == 'boss' else ['guests']\n"
+    )
+    (httpd.root / "htdocs" / "members" / "staff").mkdir(mode=0o755, parents=True)
+    for page in ("members/page.html", "members/staff/page.html"):
+        (httpd.root / "htdocs" / page).write_text("guarded")
+    place(httpd, "access")
+    httpd.configure("WSGIRestrictEmbedded On\n" + included("access", ACCESS_SITE=httpd.root / "members"))
+    httpd.start()
+    httpd.log.allow("AH0|WSGI0060")
+    status = lambda page, *credentials: httpd.get(page, [basic(*credentials)] if credentials else []).status  # noqa: E731
+    assert status("/members/page.html") == 401
+    assert status("/members/page.html", "me", "wrong") == 401
+    assert status("/members/page.html", "me", "secret") == 200
+    assert status("/members/staff/page.html", "me", "secret") == 401
+    assert status("/members/staff/page.html", "boss", "secret") == 200

@@ -26,6 +26,16 @@ class TlsConnection(http1.Connection):
         self.socket = context.wrap_socket(self.socket)
 
 
+def make_certificate(directory):
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+         "-addext", "basicConstraints=critical,CA:FALSE",
+         "-keyout", directory / "key.pem", "-out", directory / "certificate.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def tls(door):
     """A httpd whose only listener speaks TLS."""
@@ -40,13 +50,7 @@ def tls(door):
         "<Location /environ/variables>\n  SSLOptions +StdEnvVars\n</Location>\n",
         modules=("ssl", "socache_shmcb"),
     )
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
-         "-addext", "basicConstraints=critical,CA:FALSE",
-         "-keyout", site.root / "key.pem", "-out", site.root / "certificate.pem"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    make_certificate(site.root)
     yield from run(site)
 
 

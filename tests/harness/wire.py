@@ -15,6 +15,9 @@ from . import installation
 
 VERSION = 1
 REQUEST, RESPONSE, SETTINGS, HELLO, WELCOME, PIECE, INPUT_FAILED, WANT, CUT, LOG, DONE, REFUSED = range(12)
+QUESTION, ANSWER, LOOKUP, FOUND = range(12, 16)
+ACCESS, PASSWORD, REALM_HASH, GROUPS, DISPATCH = range(1, 6)
+ANSWERS = FAILED_ANSWER, NONE, NO, YES, TEXT, NAMES, ROUTE = range(7)
 MORE, FLUSH, END = range(3)
 CLIENT_GONE, TIMED_OUT, BODY_REFUSED, ANSWERED, FAILED = range(1, 6)
 LEAVING, OUTDATED, MISDIRECTED = range(1, 4)
@@ -99,6 +102,25 @@ def parse_response_head(data):
     return code, reason, headers
 
 
+def question(head, script, subject=PASSWORD, arguments=(b"", b""), flags=0):
+    script, (first, second) = str(script).encode(), arguments
+    lengths = struct.pack("<HHIII", subject, flags, len(script), len(first), len(second))
+    return block(QUESTION, lengths + script + first + second + head)
+
+
+def parse_answer(data):
+    """What is said, and the names."""
+    number, count = struct.unpack_from("<HH", data, 8)
+    names, at = [], 12
+    for _ in range(count):
+        (length,) = struct.unpack_from("<I", data, at)
+        is_there = length != 0xFFFFFFFF
+        names.append(data[at + 4 : at + 4 + length] if is_there else None)
+        at += 4 + (length if is_there else 0)
+    assert at == len(data)
+    return number, names
+
+
 # Frames of the child.
 
 
@@ -112,6 +134,10 @@ def piece(data, flow=MORE):
 
 def input_failed(fault, text=b""):
     return block(INPUT_FAILED, struct.pack("<H", fault) + text)
+
+
+def found(value):
+    return block(FOUND, b"\0" if value is None else b"\1" + value)
 
 
 def cut(fault, text=b""):
@@ -134,6 +160,7 @@ class Response:
     is_ended: bool = False
     outcome: int = None
     refusal: int = None
+    answer: tuple = None
 
     @property
     def text(self):
@@ -204,6 +231,10 @@ class Connection:
             response.lines.append(payload[1:].decode())
         elif kind == DONE:
             (response.outcome,) = struct.unpack("<i", payload)
+        elif kind == ANSWER:
+            response.answer = parse_answer(frame)
+        elif kind == LOOKUP:
+            self.send(found(payload.lower() if payload.startswith(b"SSL_") else None))
         elif kind == REFUSED:
             (response.refusal,) = struct.unpack("<H", payload)
         else:

@@ -219,6 +219,18 @@ class Worker:
         finally:
             connection.close()
 
+    def question(self, script, subject=wire.PASSWORD, arguments=(b"me", b"secret"), flags=0, **options):
+        """A question to a script; its environ and facts as those of a request."""
+        return wire.question(self.head(script, **options), script, subject, arguments, flags)
+
+    def ask(self, script, *arguments, **options):
+        """One question on a connection of its own."""
+        connection = self.connect()
+        try:
+            return connection.request(self.question(script, *arguments, **options))
+        finally:
+            connection.close()
+
     def signal(self, number):
         os.kill(self.process.pid, number)
 

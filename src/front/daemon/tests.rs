@@ -5,5 +5,6 @@ mod departures;
 mod desk;
 mod fake_client;
 mod impostors;
+mod questions;
 mod site;
 mod workers;

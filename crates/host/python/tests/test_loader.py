@@ -374,6 +374,20 @@ def test_a_failed_reload_is_logged_once_for_each_change(host, script, load, cloc
         assert any("still cannot be reloaded" in text for text in host.text())
 
 
+def test_a_script_that_is_asked_does_not_fall_back_on_its_old_version(host, script, scripts, clock):
+    ask = lambda: scripts.load_asked(script.path, script.mtime_us, True)  # noqa: E731
+    script.write("x = 1")
+    assert ask().x == 1
+    script.write("1 / 0")
+    assert ask() == 500
+    headline, _ = failure_of(host, "WSGI0109")
+    assert headline.endswith("division by zero; what it was asked has no answer")
+    assert ask() == 500
+    assert host.text()[-1].startswith("WSGI0304") and host.text()[-1].endswith("what it was asked has no answer")
+    script.write("x = 2")
+    assert ask().x == 2
+
+
 def test_a_mended_script_replaces_the_old_version(script, load):
     script.write("value = 1")
     load()

@@ -78,7 +78,7 @@ mod tests {
         let (stream, outbox, mut inbox) = (Stream::new(ours.into(), None), Outbox::default(), Inbox::default());
         let mut asker = ConnectionAsker::new(&stream, &outbox, Intake::new(&stream, &mut inbox, Facts::default()));
         thread::scope(|scope| {
-            scope.spawn(move || {
+            let peer = scope.spawn(move || {
                 let mut asked = vec![0; put(&Frame::Lookup(b"SSL_PROTOCOL")).len()];
                 theirs.read_exact(&mut asked).expect("a frame");
                 assert_eq!(asked, put(&Frame::Lookup(b"SSL_PROTOCOL")));
@@ -86,7 +86,10 @@ mod tests {
                 theirs
             });
             let value = asker.variable(b"SSL_PROTOCOL");
-            (value, asker.intake.is_sound())
+            let is_sound = asker.intake.is_sound();
+            // Until here its end was open.
+            drop(peer.join().expect("no panic"));
+            (value, is_sound)
         })
     }
 

@@ -321,4 +321,28 @@ mod tests {
         assert_eq!(count, 80_000);
         assert!(inbox.buf.capacity() <= 4 * ROOM, "{}", inbox.buf.capacity());
     }
+
+    #[test]
+    fn what_has_been_read_can_be_wiped_and_the_rest_stays() {
+        let mut inbox = Inbox::default();
+        let secret = Frame::Log { level: gateway::Level::Error, line: b"password" };
+        put(&mut inbox, &stream(&[secret, Frame::Want(7)]));
+        assert!(matches!(inbox.next_frame(), Ok(Some(Frame::Log { .. }))));
+        inbox.wipe_read();
+        assert!(!inbox.buf.windows(8).any(|part| part == b"password"));
+        assert_eq!(inbox.next_frame(), Ok(Some(Frame::Want(7))));
+    }
+
+    #[test]
+    fn frame_that_moves_within_the_inbox_leaves_nothing_behind_that_a_wipe_does_not_find() {
+        let mut inbox = Inbox::default();
+        let line = vec![b'p'; ROOM];
+        let bytes = stream(&[Frame::Want(1), Frame::Log { level: gateway::Level::Error, line: &line }]);
+        put(&mut inbox, &bytes[..ROOM / 2]);
+        assert_eq!(inbox.next_frame(), Ok(Some(Frame::Want(1))));
+        put(&mut inbox, &bytes[ROOM / 2..]);
+        assert!(matches!(inbox.next_frame(), Ok(Some(Frame::Log { .. }))));
+        inbox.wipe_read();
+        assert!(!inbox.buf.contains(&b'p'));
+    }
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use gateway::{Flow, Level, ReadError, WriteError};
+use gateway::{Answer, Flow, Level, ReadError, WriteError};
 
 use super::site::LONG;
 use crate::front::daemon::client::{Client, HeadError};
@@ -23,6 +23,7 @@ pub(super) struct FakeClient {
     pub(super) fails_to_write: bool,
     pub(super) lines: Mutex<Vec<String>>,
     pub(super) has_ended: bool,
+    pub(super) answer: Option<Answer>,
 }
 
 pub(super) fn client() -> (FakeClient, TcpStream) {
@@ -40,6 +41,7 @@ pub(super) fn client() -> (FakeClient, TcpStream) {
         fails_to_write: false,
         lines: Mutex::default(),
         has_ended: false,
+        answer: None,
     };
     (client, theirs)
 }
@@ -94,6 +96,14 @@ impl Client for FakeClient {
         self.received.extend_from_slice(piece);
         self.pieces.push((piece.len(), flow));
         Ok(())
+    }
+
+    fn variable(&mut self, name: &[u8]) -> Option<Vec<u8>> {
+        name.strip_prefix(b"SSL_").map(<[u8]>::to_vec)
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        self.answer = Some(answer);
     }
 
     fn log(&self, level: Level, line: &[u8]) {
