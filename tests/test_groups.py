@@ -65,7 +65,7 @@ def test_case_does_not_count(ask, groups):
 
 
 @line("ACC-06", "PY-214")
-@pytest.mark.parametrize("groups", ["['other']", "['staff ']", "['site', 'owners']", "['']", r"['staff\0']"])
+@pytest.mark.parametrize("groups", ["['other']", "['staff ']", "['site', 'owners']", "['']"])
 def test_other_groups_deny(ask, log, groups):
     log.expect(NO_MATCH)
     assert ask(groups) == 401
@@ -82,6 +82,8 @@ def test_no_groups_deny(ask, log, groups):
 @pytest.mark.parametrize("result", ["None", "True", "1", "object()"])
 def test_what_is_no_iterable_denies(ask, log, result):
     log.expect("WSGI0051")
+    # mod_wsgi shows Python's own exception beside it.
+    log.allow("WSGI0174|is not iterable")
     assert ask(result) == 401
 
 
@@ -96,6 +98,12 @@ def test_a_single_name_is_no_iterable_of_names(ask, log, result):
 def test_a_group_that_is_no_name_denies(ask, log, item):
     log.expect("WSGI00(49|50)|WSGI0174")
     assert ask(f"['staff', {item}]") == 401
+
+
+@ours
+def test_a_name_is_not_cut_at_a_nul(ask, log):
+    log.expect(NO_MATCH)
+    assert ask(r"['staff\0']") == 401
 
 
 @ours
@@ -135,7 +143,7 @@ def test_a_script_without_the_function_denies(ask, log):
 
 def test_a_script_that_cannot_be_loaded_denies(ask, log):
     log.expect_exception("ValueError: not today", code="WSGI0109")
-    log.allow("WSGI0304")
+    log.allow("WSGI0304|WSGI0174")
     assert ask("['staff']", "broken") == 401
 
 
