@@ -3,14 +3,25 @@
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use crate::apache::Request;
-use crate::config::Names;
+use gateway::environ::script_name;
+
+use crate::apache::{Request, Server};
+use crate::config::{Names, Settled};
 
 /// The names of one request.
 pub(super) struct RequestNames<'r> {
     pub(super) request: Request<'r>,
     pub(super) script_name: &'r [u8],
     pub(super) case_sensitive: bool,
+}
+
+impl<'r> RequestNames<'r> {
+    pub(super) fn of(request: Request<'r>) -> Self {
+        // Case sensitivity is a property of the machine's file system, so the main server's word counts.
+        let settings = |main: Server<'_>| Settled::of(main.settings(), request.directory_settings()).case_sensitive();
+        let case_sensitive = Server::main().is_none_or(settings);
+        RequestNames { request, script_name: script_name(request.uri(), request.path_info()), case_sensitive }
+    }
 }
 
 impl Names for RequestNames<'_> {

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use gateway::{Answer, Route, Subject};
 
-use super::access::{Place, ask_with_head, names_of};
+use super::access::{Place, ask_with_head};
 use super::environ;
+use super::names::RequestNames;
 use super::target::Target;
 use crate::apache::{Request, log_line};
 use crate::codes;
@@ -34,7 +35,7 @@ pub(super) fn dispatch(request: Request<'_>, target: &mut Target<'_>) -> Result<
 }
 
 fn take(request: Request<'_>, target: &mut Target<'_>, route: &Route) {
-    let names = names_of(request);
+    let names = RequestNames::of(request);
     if let Some(group) = &route.process_group {
         target.process_group = Cow::Owned(expand_process_group(Some(group), &names).into_owned());
     }

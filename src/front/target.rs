@@ -5,11 +5,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
-use gateway::environ::script_name;
-
 use super::names::RequestNames;
 use super::translate::{FORCED_TYPE, SCRIPT_HANDLER};
-use crate::apache::{Request, Server};
+use crate::apache::Request;
 use crate::config::{
     Alias, HANDLER_CALLABLE, HandlerScript, Settled, expand_application_group, expand_handler_group,
     expand_process_group, find_alias, is_open_group,
@@ -41,13 +39,16 @@ impl<'r> Target<'r> {
     pub(super) fn script_mtime_us(&self, request: Request<'_>) -> i64 {
         match self.handler {
             None => request.file_mtime_us(),
-            Some(handler) if self.settings.script_reloading() => {
-                let found = std::fs::metadata(OsStr::from_bytes(&handler.script));
-                found.map_or(0, |file| file.mtime() * 1_000_000 + file.mtime_nsec() / 1000)
-            }
+            Some(handler) if self.settings.script_reloading() => modified_us(&handler.script),
             Some(_) => 0,
         }
     }
+}
+
+/// When a file was last modified, µs since the epoch; 0 if it cannot be looked at, which who loads it explains.
+pub(super) fn modified_us(file: &[u8]) -> i64 {
+    let found = std::fs::metadata(OsStr::from_bytes(file));
+    found.map_or(0, |file| file.mtime() * 1_000_000 + file.mtime_nsec() / 1000)
 }
 
 /// The alias that the request came by. httpd's fast internal redirects lose which one it was, but not that
@@ -62,11 +63,7 @@ pub(super) fn alias(request: Request<'_>) -> Option<&Alias> {
 /// Settles the target of a request that the handler has accepted, on behalf of a handler script if one is given.
 pub(super) fn resolve<'r>(request: Request<'r>, handler: Option<&'r HandlerScript>) -> Target<'r> {
     let settings = Settled::of(request.server().settings(), request.directory_settings());
-    // Case sensitivity is a property of the machine's file system, so the main server's word counts.
-    let case_sensitive =
-        Server::main().is_none_or(|main| Settled::of(main.settings(), request.directory_settings()).case_sensitive());
-    let script_name = script_name(request.uri(), request.path_info());
-    let names = RequestNames { request, script_name, case_sensitive };
+    let names = RequestNames::of(request);
     match handler {
         Some(handler) => of_handler(settings.handled_by(handler), handler, &names),
         None => of_file(settings, &names),

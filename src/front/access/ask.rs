@@ -1,16 +1,11 @@
 //! Puts one question to a script: from the cache if it has the answer, else in this child or in a process group.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
-
-use gateway::environ::script_name;
 use gateway::{Answer, Subject};
 use wire::{Facts, Question, flags};
 
 use super::cache::{self, Key};
 use super::environ::write_head;
-use crate::apache::{Request, Server, log_line};
+use crate::apache::{Request, log_line};
 use crate::codes;
 use crate::config::{AskedScript, Settled};
 use crate::front::daemon::{self, Inquiry};
@@ -19,20 +14,13 @@ use crate::front::handler::find_group;
 use crate::front::journal::Journal;
 use crate::front::names::RequestNames;
 use crate::front::python;
+use crate::front::target::modified_us;
 
 /// Where a script is asked, as one request has it.
 pub(in crate::front) struct Place<'a> {
     pub(in crate::front) script: &'a AskedScript,
     pub(in crate::front) application_group: Vec<u8>,
     pub(in crate::front) facts: Facts,
-}
-
-/// What group macros stand for in a request.
-pub(in crate::front) fn names_of(request: Request<'_>) -> RequestNames<'_> {
-    // Case sensitivity is a property of the machine's file system, so the main server's word counts.
-    let case_sensitive =
-        Server::main().is_none_or(|main| Settled::of(main.settings(), request.directory_settings()).case_sensitive());
-    RequestNames { request, script_name: script_name(request.uri(), request.path_info()), case_sensitive }
 }
 
 impl<'a> Place<'a> {
@@ -43,16 +31,10 @@ impl<'a> Place<'a> {
         set(settings.script_reloading(), flags::RELOADING);
         set(script.has_open_group(), flags::OPEN_GROUP);
         let mut facts =
-            Facts { script_mtime_us: time_of(&script.file), request_start_us: request.time_us(), flags: bits };
+            Facts { script_mtime_us: modified_us(&script.file), request_start_us: request.time_us(), flags: bits };
         facts.set_log_level(log_level(request));
-        Place { script, application_group: script.application_group(&names_of(request)), facts }
+        Place { script, application_group: script.application_group(&RequestNames::of(request)), facts }
     }
-}
-
-/// When a script was last modified, µs since 1970. One that cannot be looked at cannot be loaded either, and who tries says
-/// why.
-fn time_of(file: &[u8]) -> i64 {
-    std::fs::metadata(OsStr::from_bytes(file)).map_or(0, |found| found.mtime() * 1_000_000 + found.mtime_nsec() / 1000)
 }
 
 /// Asks a script of the site about access, passwords or groups.

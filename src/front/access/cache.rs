@@ -102,14 +102,13 @@ pub(super) fn keep(key: Key, answer: &Answer, time: Duration) {
 }
 
 fn insert(kept: &mut HashMap<Key, Kept>, key: Key, answer: Answer, now: Instant, time: Duration) {
-    if kept.len() >= LIMIT && !kept.contains_key(&key) {
-        kept.retain(|_, kept| now < kept.until);
-        // Still full: whichever ends first makes room.
-        if kept.len() >= LIMIT
-            && let Some(first) = kept.iter().min_by_key(|(_, kept)| kept.until).map(|(key, _)| *key)
-        {
-            kept.remove(&first);
-        }
+    // What is over is let go of at the next chance: it may be as good as a password where digests are used.
+    kept.retain(|_, kept| now < kept.until);
+    if kept.len() >= LIMIT
+        && !kept.contains_key(&key)
+        && let Some(first) = kept.iter().min_by_key(|(_, kept)| kept.until).map(|(key, _)| *key)
+    {
+        kept.remove(&first);
     }
     kept.insert(key, Kept { answer, until: now + time });
 }
@@ -156,7 +155,7 @@ mod tests {
         }
         assert_eq!(kept.len(), LIMIT);
         assert!(!kept.contains_key(&key(0)) && kept.contains_key(&key(LIMIT as i64)));
-        // Those that are over make room before any that is not.
+        // Those that are over go with the next one that comes.
         insert(&mut kept, key(-1), Answer::Yes, now + 3 * MINUTE, MINUTE);
         assert_eq!(kept.len(), 1);
     }

@@ -11,7 +11,7 @@ mod host;
 mod siphash;
 mod user;
 
-pub(super) use ask::{Place, ask_with_head, names_of};
+pub(super) use ask::{Place, ask_with_head};
 pub(crate) use group::check_groups;
 pub(crate) use host::check_host;
 pub(crate) use user::{check_password, realm_hash};
