@@ -14,6 +14,7 @@ from harness.condition import wait_until
 from harness.door import EMBEDDED
 from harness.messages import BROKEN, DIED
 from harness.process import is_alive
+from test_interpreter_options import own_gils
 
 pytestmark = ours
 
@@ -358,3 +359,27 @@ def test_other_mpms_ask_as_well(guarded, mpm, options):
     site.log.expect("AH01617")
     assert [member(site, expression) for expression in ("True", "False", "'me'")] == [200, 401, 200]
     assert site.get("/staff/page.html", [answer("['staff']"), basic()]).status == 200
+
+
+# -- interpreters with settings apart
+
+
+@own_gils
+@pytest.mark.parametrize("options", ["application-group=apart", "application-group=apart process-group=guards"])
+def test_an_interpreter_with_its_own_gil_is_asked_as_well(guarded, options, home):
+    site = guarded(options=options, config="WSGIPerInterpreterGIL On\n", python_home=home).start()
+    site.log.expect("AH01617|WSGI0057")
+    for expression, status in [("True", 200), ("False", 401), ("'me'", 200)]:
+        assert member(site, expression) == status
+    site.log.expect_exception("ValueError: told$")
+    assert member(site, "raises(ValueError('told'))") == 500
+    assert site.get("/staff/page.html", [answer("generates('staff')"), basic()]).status == 200
+    assert site.get("/access/page.html", [answer("False")]).status == 403
+
+
+def test_the_name_that_a_question_gives_to_a_process_decides_about_its_settings(guarded):
+    options = "process-group=guards application-group=apart"
+    block = "<WSGIInterpreterOptions application-group=apart>\n  WSGISwitchInterval 0.125\n</WSGIInterpreterOptions>\n"
+    site = guarded(options=options, config=block).start()
+    site.log.expect("switches after 0.125$")
+    assert member(site, "says(f'switches after {sys.getswitchinterval()}') or True") == 200
