@@ -6,7 +6,7 @@ import pytest
 
 from conftest import run
 from harness.access import BASIC, Guarded, answer, basic, location
-from harness.checklist import line, ours, ours_in_daemon
+from harness.checklist import embedded_only, line, ours, ours_in_daemon
 from harness.condition import wait_until
 
 # mod_wsgi asks inside httpd only.
@@ -27,6 +27,7 @@ CONFIG = (
     + location("/of-host", "WSGIAccessScript {puppet} {door} application-group=%{HOST}")
     + location("/environ", "WSGIAccessScript {puppet} {door}", "SetEnv FROM_SETENV yes")
     + location("/proxied", "WSGIAccessScript {puppet} {door}", "ProxyPass http://127.0.0.1:{port}/open.html")
+    + location("/native", "WSGIAccessScript {puppet} {door}", "WSGIPassApacheRequest On")
     + location("/app", "WSGIAccessScript {puppet} {door}")
     + "WSGIScriptAlias /app {apps}/named.wsgi application-group=%{GLOBAL}\n"
     + "<Directory {root}/htdocs/htaccess>\n  AllowOverride AuthConfig\n</Directory>\n"
@@ -39,7 +40,7 @@ DENIED = "WSGI0057: Client denied by server configuration"
 def site(door):
     site = Guarded(door, CONFIG)
     for area in ("access", "access/inner", "both", "any", "denied", "missing", "gone", "broken", "leaving", "changing",
-                 "guards", "of-host", "environ", "htaccess"):  # fmt: skip
+                 "guards", "of-host", "environ", "native", "htaccess"):  # fmt: skip
         site.page(f"{area}/page.html", "guarded")
     site.page("open.html", "guarded")
     site.write("none.py", "def allow_access(environ, host):\n    return None\n")
@@ -264,6 +265,25 @@ def test_mod_ssls_callables_expire_with_the_question(ask, log, call):
     log.expect_exception("RuntimeError: request object has expired")
     log.expect(DENIED)
     assert ask(call) == 403
+
+
+@line("PY-38")
+def test_httpds_request_is_passed_to_scripts_in_its_own_processes_where_it_is_switched_on(see, door):
+    seen = "type(environ.get('apache.request_rec')).__name__"
+    assert see(seen, "/native/page.html") == ("NoneType" if door.is_daemon else "PyCapsule")
+    assert see(seen) == "NoneType"
+
+
+@ours
+@embedded_only("the request is httpd's own")
+def test_httpds_request_expires_with_the_question(see, ask):
+    def is_pointer(capsule):
+        check = "__import__('ctypes').pythonapi.PyCapsule_IsValid(__import__('ctypes').py_object({}), None)"
+        return see(check.format(capsule), "/native/page.html")
+
+    assert is_pointer("environ['apache.request_rec']") == 1
+    assert ask("keeps(environ['apache.request_rec']) or True", "/native/page.html") == 200
+    assert is_pointer("kept[-1]") == 0
 
 
 def test_wsgi_errors_expires_with_the_question(ask, log):

@@ -61,6 +61,9 @@ WSGIDaemonProcess other threads=4
   <Location /served/sub>
     WSGIDispatchScript {root}/dispatch.py application-group=dispatchers
   </Location>
+  <Location /served/native>
+    WSGIPassApacheRequest On
+  </Location>
   <Location /served/empty>
     WSGIDispatchScript {root}/empty.py
   </Location>
@@ -285,6 +288,12 @@ def test_the_environ_is_the_applications_before_its_place_is_known(see):
     assert seen[:3] == ["other", "/sub/x", "/served"]
     assert seen[3].endswith("/served.wsgi")
     assert seen[4:] == ["", "dispatchers"]
+
+
+@line("PY-38")
+def test_httpds_request_is_passed_where_it_is_switched_on(see):
+    seen = "type(environ.get('apache.request_rec')).__name__"
+    assert (see(seen), see(seen, "/served/native")) == ("NoneType", "PyCapsule")
 
 
 def test_the_environ_has_nothing_of_the_call(see):

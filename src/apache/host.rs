@@ -107,6 +107,7 @@ impl Host {
 
     /// Puts a question to a script on the calling thread; the block of its answer, empty after a defect of the host.
     pub(crate) fn ask(self, asker: &mut dyn Asker, log: &dyn RequestLog, question: &[u8]) -> Vec<u8> {
+        let request_rec = asker.request_rec();
         let mut asking = Asking { asker, value: Vec::new(), answer: Vec::new() };
         let log_context: *const &dyn RequestLog = &log;
         let asked = Asked {
@@ -114,6 +115,7 @@ impl Host {
             asker_context: (&raw mut asking).cast(),
             log: &REQUEST_LOG,
             log_context: log_context.cast(),
+            request_rec,
         };
         // SAFETY: both contexts outlive the call and the host uses them only until it returns.
         unsafe { (self.table.ask)(asked, bytes(question)) };

@@ -8,7 +8,7 @@
 use std::ffi::{c_char, c_int, c_void};
 
 /// Changes whenever anything in this file does.
-pub const ABI: u32 = 2;
+pub const ABI: u32 = 3;
 
 /// Name of the host's exported function `extern "C" fn() -> *const HostTable`.
 pub const TABLE_SYMBOL: &std::ffi::CStr = c"wsgi_host_table";
@@ -106,6 +106,8 @@ pub struct Asked {
     pub log: *const LogTable,
     /// Their context.
     pub log_context: *const c_void,
+    /// [`crate::Asker::request_rec`].
+    pub request_rec: *mut c_void,
 }
 
 /// What the host needs of the process that it lives in; valid until the process ends.

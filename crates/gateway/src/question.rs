@@ -107,6 +107,11 @@ pub trait Asker {
     ///
     /// Source: mod_ssl, "Environment Variables" (`ssl_var_lookup`).
     fn variable(&mut self, name: &[u8]) -> Option<Vec<u8>>;
+
+    /// httpd's own request, for a script that is to have it (`WSGIPassApacheRequest`); else null.
+    fn request_rec(&self) -> *mut std::ffi::c_void {
+        std::ptr::null_mut()
+    }
 }
 
 #[cfg(test)]

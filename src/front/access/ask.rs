@@ -1,6 +1,8 @@
 //! Puts one question to a script: from the cache if it has the answer, else in this child or in a process group.
 
-use gateway::{Answer, Subject};
+use std::ffi::c_void;
+
+use gateway::{Answer, Asker, Subject};
 use wire::{Facts, Question, flags};
 
 use super::cache::{self, Key};
@@ -21,6 +23,8 @@ pub(in crate::front) struct Place<'a> {
     pub(in crate::front) script: &'a AskedScript,
     pub(in crate::front) application_group: Vec<u8>,
     pub(in crate::front) facts: Facts,
+    /// A script in this child gets httpd's own request.
+    passes_request: bool,
 }
 
 impl<'a> Place<'a> {
@@ -33,7 +37,8 @@ impl<'a> Place<'a> {
         let mut facts =
             Facts { script_mtime_us: modified_us(&script.file), request_start_us: request.time_us(), flags: bits };
         facts.set_log_level(log_level(request));
-        Place { script, application_group: script.application_group(&RequestNames::of(request)), facts }
+        let application_group = script.application_group(&RequestNames::of(request));
+        Place { script, application_group, facts, passes_request: settings.pass_apache_request() }
     }
 }
 
@@ -93,13 +98,30 @@ fn ask_here(request: Request<'_>, place: &Place<'_>, block: &[u8]) -> Answer {
             return Answer::Failed;
         }
     };
-    let answer = host.ask(&mut request.tls_variables(), &Journal { request, script }, block);
+    let answer =
+        host.ask(&mut Here { request, passes_request: place.passes_request }, &Journal { request, script }, block);
     match wire::parse_answer(&answer) {
         Ok(answer) => answer,
         Err(error) => {
             log_line!(request, Critical, codes::PANIC; "internal error: no answer from the script {}: {error}", script.escape_ascii());
             Answer::Failed
         }
+    }
+}
+
+/// Who asks in this child.
+struct Here<'r> {
+    request: Request<'r>,
+    passes_request: bool,
+}
+
+impl Asker for Here<'_> {
+    fn variable(&mut self, name: &[u8]) -> Option<Vec<u8>> {
+        self.request.tls_variables().variable(name)
+    }
+
+    fn request_rec(&self) -> *mut c_void {
+        if self.passes_request { self.request.address() } else { std::ptr::null_mut() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The walk of a question through Python: script, environ, function, answer (docs/access.md).
 
+use std::ffi::c_void;
 use std::sync::Arc;
 
 use gateway::{Answer, Asker, Exchange, Flow, Key, Level, ReadError, RequestLog, Route, Subject, WriteError};
@@ -8,6 +9,7 @@ use wire::{Question, RequestHead, flags};
 
 use super::active::{self, Active, Current, Origin, Walk};
 use super::attach::{Attached, attach_in_turn};
+use super::capsule::RequestCapsule;
 use super::context::Entered;
 use super::course::Course;
 use super::delivery::{leave_if_forked, log_exception};
@@ -73,6 +75,7 @@ fn walk(
     head: &RequestHead<'_>,
 ) -> Answer {
     let _in_python = worker::note_python();
+    let request_rec = asker.request_rec();
     let mut questioned = Questioned { asker, is_tls: question.is_tls };
     let exchange: &mut dyn Exchange = &mut questioned;
     // SAFETY: only the lifetime is stretched. The reference goes into `active` and is taken out by `active.end()` below,
@@ -90,7 +93,9 @@ fn walk(
         Ok(request) => {
             let _current = Current::set(py, &request);
             let _entered = Entered::new(py, &request);
-            let answer = put(py, &active, &request, question, head);
+            let answer = with_capsule(py, request_rec, question.subject, |capsule| {
+                put(py, &active, &request, question, head, capsule)
+            });
             active.run_deferred(py);
             // Whatever the script has kept of the question raises from now on.
             drop(active.end(py));
@@ -100,10 +105,39 @@ fn walk(
     }
 }
 
+/// Asks while there is a capsule of httpd's request, if the script is to have one.
+fn with_capsule(
+    py: Attached,
+    request_rec: *mut c_void,
+    subject: Subject,
+    ask: impl FnOnce(Option<&RequestCapsule>) -> Answer,
+) -> Answer {
+    let capsule = match RequestCapsule::new(py, request_rec) {
+        Ok(capsule) => capsule,
+        Err(raised) => return failed(py, raised, subject.functions()[0]),
+    };
+    let answer = ask(capsule.as_ref());
+    if let Some(capsule) = capsule {
+        capsule.expire(py);
+    }
+    answer
+}
+
 /// Asks each function of the subject.
-fn put(py: Attached, active: &Arc<Active>, request: &Ref, question: &Question<'_>, head: &RequestHead<'_>) -> Answer {
+fn put(
+    py: Attached,
+    active: &Arc<Active>,
+    request: &Ref,
+    question: &Question<'_>,
+    head: &RequestHead<'_>,
+    capsule: Option<&RequestCapsule>,
+) -> Answer {
     let functions = question.subject.functions();
-    let environ = match prepare(py, active, request, question, head) {
+    let prepared = prepare(py, active, request, question, head).and_then(|environ| {
+        capsule.map_or(Ok(()), |capsule| capsule.put_into(py, &environ))?;
+        Ok(environ)
+    });
+    let environ = match prepared {
         Ok(environ) => environ,
         Err(raised) => return failed(py, raised, functions[0]),
     };

@@ -79,7 +79,8 @@ unsafe extern "C" fn serve(request: Served, head: Bytes) -> c_int {
 unsafe extern "C" fn ask_script(asked: Asked, question: Bytes) {
     // SAFETY: the module passes static tables, and contexts and question for the length of the call.
     let answered = catch_unwind(AssertUnwindSafe(|| unsafe {
-        let mut asker = ModuleAsker { table: &*asked.asker, context: asked.asker_context };
+        let mut asker =
+            ModuleAsker { table: &*asked.asker, context: asked.asker_context, request_rec: asked.request_rec };
         let log = ModuleLog { table: &*asked.log, context: asked.log_context };
         let answer = match Question::parse(slice(question)) {
             Ok(question) => ask::ask(&mut asker, &log, &question),
@@ -216,6 +217,7 @@ impl Exchange for ModuleExchange<'_> {
 struct ModuleAsker<'a> {
     table: &'a AskerTable,
     context: *mut c_void,
+    request_rec: *mut c_void,
 }
 
 impl Asker for ModuleAsker<'_> {
@@ -229,6 +231,10 @@ impl Asker for ModuleAsker<'_> {
                 _ => Some(slice(value).to_vec()),
             }
         }
+    }
+
+    fn request_rec(&self) -> *mut c_void {
+        self.request_rec
     }
 }
 
