@@ -17,7 +17,7 @@ pub(in super::super) struct ConnectionLog<'c> {
 
 impl ConnectionLog<'_> {
     /// Logs for the group what httpd's child did not take, since it has gone or given the request up.
-    pub(super) fn log_undelivered(&self) {
+    pub(in super::super) fn log_undelivered(&self) {
         for (level, line) in self.outbox.undelivered() {
             self.log_elsewhere(level, &line);
         }
