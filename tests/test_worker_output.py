@@ -355,7 +355,11 @@ def test_a_log_program_that_is_replaced_gets_its_end_and_the_new_one_gets_the_li
     site.log.allow("(before|after) ")
     app = site.script(TALK)
     ask(site, app, "one.test", "before")
-    (first,) = {path for path in site.root.glob("one.*") if "before" in path.read_text()}
+
+    def have_lines():
+        return [path for path in site.root.glob("one.*") if "before" in path.read_text()]
+
+    (first,) = wait_until(have_lines, "a program to have lines")
     wait_until(lambda: counts(first, "before") == [1, 1, 1], "the first program to have the lines")
     site.graceful()
     ask(site, app, "one.test", "after")

@@ -30,7 +30,13 @@ pub(super) fn answer(
         }
     };
     let Connection { stream, inbox, outbox, cell, .. } = connection;
-    let log = ConnectionLog { stream, outbox, head: question.head, limit: head.facts().log_level() };
+    let log = ConnectionLog {
+        stream,
+        outbox,
+        head: question.head,
+        asked: Some(question.script),
+        limit: head.facts().log_level(),
+    };
     let mut intake = Intake::new(stream, inbox, head.facts());
     if has_left {
         intake.look();

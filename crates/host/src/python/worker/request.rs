@@ -38,7 +38,7 @@ pub(super) fn serve(
         }
     };
     let Connection { stream, inbox, outbox, cell, .. } = connection;
-    let request_log = ConnectionLog { stream, outbox, head: block, limit: head.facts().log_level() };
+    let request_log = ConnectionLog { stream, outbox, head: block, asked: None, limit: head.facts().log_level() };
     let mut intake = Intake::new(stream, inbox, head.facts());
     // What had come by then came with the head; only the end of a connection shows by a further look.
     if has_left {

@@ -12,6 +12,8 @@ pub(in super::super) struct ConnectionLog<'c> {
     pub(in super::super) outbox: &'c Outbox,
     /// The request's head, for what is said of it elsewhere.
     pub(in super::super) head: &'c [u8],
+    /// The script that is asked, if it is not the one that the head names.
+    pub(in super::super) asked: Option<&'c [u8]>,
     pub(in super::super) limit: Level,
 }
 
@@ -25,7 +27,8 @@ impl ConnectionLog<'_> {
 
     fn log_elsewhere(&self, level: Level, line: &[u8]) {
         let head = RequestHead::parse(self.head).ok();
-        let script = head.as_ref().and_then(|head| head.get(Key::ScriptFilename)).unwrap_or_default();
+        let named = head.as_ref().and_then(|head| head.get(Key::ScriptFilename));
+        let script = self.asked.or(named).unwrap_or_default();
         process::log(level, &[b"[script ", script, b"] ", line].concat());
     }
 }
