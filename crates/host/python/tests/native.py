@@ -115,6 +115,9 @@ class Host(ModuleType):
     def register(self, **callables):
         self.registered = callables
 
+    def initialise_in_main(self, name, origin):
+        self.calls.append(("initialise", name, origin))
+
     def park(self):
         self.calls.append("park")
 

@@ -25,7 +25,7 @@ def test_setup_registers_what_the_native_half_calls(host, interpreter):
         "template", "errors", "load", "report", "file_range", "file_wrapper", "exit_functions", "adopt",
         "reload_required", "request_timeout", "current_request", "event_callbacks", "request_started",
         "response_started", "request_exception", "request_finished", "process_signal", "process_stopping",
-        "reload_required", "request_timeout", "load_asked",
+        "reload_required", "request_timeout", "load_asked", "initialise",
     }  # fmt: skip
 
 

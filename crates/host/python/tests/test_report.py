@@ -63,7 +63,7 @@ def test_a_group_that_gets_its_name_late_is_named_by_it(host, request_):
 def test_system_exit_is_ignored_aloud(host, request_, reporter):
     reporter.exception(caught(sys.exit, 3), "application")
     assert host.text()[0].startswith("WSGI0175: SystemExit exception raised processing")
-    assert host.text()[0].endswith("; ignored.")
+    assert host.text()[0].endswith("; the exit is ignored, and the request fails")
     assert host.text()[-1] == "SystemExit: 3"
 
 

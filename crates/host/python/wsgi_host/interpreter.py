@@ -35,6 +35,10 @@ def setup(application_group, has_own_gil=False) -> None:
     else:
         _configure(application_group or "", options)
     _register(application_group or "", settings, options if waits else None)
+    if has_own_gil:
+        from . import extensions
+
+        extensions.initialise_in_main_first()
 
 
 def _configure(application_group, options):
@@ -102,7 +106,7 @@ def _add_site_directories(python_path):
 
 
 def _register(application_group, settings, waiting):
-    from . import events, exits, file_wrapper, loader, modules, requests
+    from . import events, exits, extensions, file_wrapper, loader, modules, requests
 
     reporter = report.Reporter(application_group, settings)
     names = GroupNames(modules, reporter, settings, waiting)
@@ -127,6 +131,7 @@ def _register(application_group, settings, waiting):
         request_finished=events.request_finished,
         process_signal=events.process_signal,
         process_stopping=events.process_stopping,
+        initialise=extensions.initialise,
     )
 
 

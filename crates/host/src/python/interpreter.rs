@@ -96,6 +96,7 @@ pub(super) struct Support {
     pub(super) request_finished: Ref,
     pub(super) process_signal: Ref,
     pub(super) process_stopping: Ref,
+    pub(super) initialise: Ref,
 }
 
 impl Interpreter {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gateway::bootstrap::OWN_GIL_SINCE;
 use pyo3::ffi;
 
-use super::attach::Attached;
+use super::attach::{Attached, attach};
 use super::exception::Class;
 use super::instance::{Arguments, NO_METHOD, Table, guard, method};
 use super::interpreter::{Interpreter, Support};
@@ -59,7 +59,7 @@ static SLOTS: Table<ffi::PyModuleDef_Slot, 2> = Table([EXECUTE, NO_MORE]);
 
 static SLOTS_3_12: Table<ffi::PyModuleDef_Slot, 3> = Table([EXECUTE, MULTIPLE_INTERPRETERS, NO_MORE]);
 
-static METHODS: Table<ffi::PyMethodDef, 16> = Table([
+static METHODS: Table<ffi::PyMethodDef, 17> = Table([
     method!(call, c"settings", settings, c"settings(): the process's settings, a dict of str."),
     method!(call, c"log", log, c"log(level, text): a record in the error log, of the current request if there is one."),
     method!(call, c"is_logged", is_logged, c"is_logged(level): whether such lines are written."),
@@ -89,6 +89,12 @@ static METHODS: Table<ffi::PyMethodDef, 16> = Table([
     method!(call, c"adopt", adopt, c"adopt(): makes the process a worker; before anything else is called."),
     method!(call, c"scripts", scripts, c"scripts(): paths of the scripts that a worker loads before it serves."),
     method!(call, c"preload", preload, c"preload(path): loads such a script for requests; logs what goes wrong."),
+    method!(
+        call,
+        c"initialise_in_main",
+        initialise_in_main,
+        c"initialise_in_main(name, path): has the main interpreter initialise an extension module.",
+    ),
     method!(call, c"serve", serve, c"serve(version, prefix, executable): a worker takes requests from now on."),
     NO_METHOD,
 ]);
@@ -207,6 +213,7 @@ unsafe extern "C" fn register(
             request_finished: item("request_finished")?,
             process_signal: item("process_signal")?,
             process_stopping: item("process_stopping")?,
+            initialise: item("initialise")?,
         };
         let class = |name: &CStr| py.attribute(&module, &py.interned(name)?);
         let interpreter = Interpreter::new(py, class(REQUEST_TYPE)?, class(INPUT_TYPE)?, support)?;
@@ -264,6 +271,32 @@ fn preload(py: Attached, arguments: Arguments<'_>) -> Result<Ref, Raised> {
     let path = py.as_bytes(&path).unwrap_or_default();
     let loaded = registry::enter(py, main, |py| script::import(py, path, worker::preload(path)));
     Ok(py.boolean(loaded))
+}
+
+/// In an interpreter with a GIL of its own: has the main one initialise an extension module.
+fn initialise_in_main(py: Attached, arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    let [name, origin] = arguments else {
+        return Err(py.raise(Class::Type, "initialise_in_main() takes a name and a path"));
+    };
+    // SAFETY: arguments are live during the call.
+    let text = |object: *mut ffi::PyObject| py.encoded_file_name(&unsafe { Ref::borrowed(object) });
+    let (name, origin) = (text(*name)?, text(*origin)?);
+    let bytes = |text: &Ref| py.as_bytes(text).unwrap_or_default().to_vec();
+    let (name, origin) = (bytes(&name), bytes(&origin));
+    let Some(main) = registry::main() else { return Ok(py.none()) };
+    py.detach(|| {
+        attach(main, |py| {
+            let result = py.file_name(&name).and_then(|name| {
+                let origin = py.file_name(&origin)?;
+                py.call(&main.support.initialise, [&name, &origin])
+            });
+            if result.is_err() {
+                // extensions.initialise() never raises; without memory the import will say so itself.
+                py.clear_exception();
+            }
+        });
+    });
+    Ok(py.none())
 }
 
 fn serve(py: Attached, arguments: Arguments<'_>) -> Result<Ref, Raised> {
