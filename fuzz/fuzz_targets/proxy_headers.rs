@@ -1,3 +1,5 @@
+//! The headers of proxies, as anybody may send them.
+
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
