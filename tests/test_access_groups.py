@@ -132,6 +132,15 @@ def test_a_late_answer_denies(guarded, path, status):
     assert site.get(f"{path}/page.html", [answer("time.sleep(2) or True"), basic()]).status == status
 
 
+def test_what_a_script_says_after_its_time_is_in_the_groups_log(guarded):
+    site = guarded(options="process-group=guards timeout=1").start()
+    site.log.expect("WSGI0403")
+    site.log.expect(r"\[script .*puppet\.py\] too late")
+    late = "time.sleep(1.5) or environ['wsgi.errors'].write('too late\\n') and True"
+    assert member(site, late) == 500
+    site.log.wait_for("too late")
+
+
 def test_the_time_for_a_busy_group_counts(guarded):
     site = guarded(options="process-group=guards timeout=1", group="threads=1").start()
     busy = site.connect()

@@ -1,3 +1,5 @@
+//! An answer of a script, as httpd's child reads it.
+
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

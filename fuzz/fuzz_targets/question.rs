@@ -1,3 +1,5 @@
+//! A question to a script, as a worker reads it.
+
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
