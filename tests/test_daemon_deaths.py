@@ -75,7 +75,8 @@ def test_a_worker_that_dies_in_a_request_gives_502_a_line_with_the_cause_and_ano
     old = site.process()
     # The request before was the one that asked for the pid.
     site.log.expect(f"{DIED}.*{said}.* s old and had begun 2 requests" if installation.IS_OURS else DIED)
-    site.log.expect(BROKEN)
+    told = rf"{said}.* s old and had begun 2 requests; the request, [A-Z]+ /\S+, was [0-9.]+ s old; answering 502"
+    site.log.expect(f"{BROKEN}.*{told}" if installation.IS_OURS else BROKEN)
     assert puppet.send(code).status == 502
     assert wait_for_another(site, old) in site.workers()
     assert not is_alive(old)

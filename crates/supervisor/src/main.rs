@@ -9,7 +9,6 @@ mod codes;
 mod configuration;
 mod desk;
 mod directory;
-mod ending;
 mod environment;
 mod explain;
 mod group;

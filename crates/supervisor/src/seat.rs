@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use wire::{Scoreboard, SeatState};
+use wire::{End, Scoreboard, SeatState};
 
 use crate::backoff::Backoff;
 use crate::os::sockets::{NamedSocket, SocketError};
@@ -206,7 +206,7 @@ impl Seat {
         seat.incarnation.store(incarnation, Relaxed);
         seat.generation.store(generation, Relaxed);
         seat.begun.store(0, Relaxed);
-        seat.started_us.store(u64::try_from(clock::now().as_micros()).unwrap_or(u64::MAX), Relaxed);
+        seat.started_us.store(now_us(), Relaxed);
         seat.set_state(if self.is_suspect { SeatState::Failed } else { SeatState::Starting });
         incarnation
     }
@@ -232,6 +232,14 @@ impl Seat {
         }
     }
 
+    /// Writes down how the process has ended.
+    pub(crate) fn write_end(&self, board: &Board, end: End) {
+        if let Some(seat) = board.map.seat(self.number) {
+            let (incarnation, begun) = (seat.incarnation.load(Relaxed), seat.begun.load(Relaxed));
+            seat.write_end(&End { incarnation, begun, ended_us: now_us(), ..end });
+        }
+    }
+
     /// How many requests its last process says that it has begun.
     pub(crate) fn begun(&self, board: &Board) -> u64 {
         board.map.seat(self.number).map_or(0, |seat| seat.begun.load(Relaxed))
@@ -241,6 +249,10 @@ impl Seat {
     pub(crate) fn generation(&self, board: &Board) -> u32 {
         board.map.seat(self.number).map_or(0, |seat| seat.generation.load(Relaxed))
     }
+}
+
+fn now_us() -> u64 {
+    u64::try_from(clock::now().as_micros()).unwrap_or(u64::MAX)
 }
 
 fn vacate(seat: &wire::Seat, state: SeatState) {

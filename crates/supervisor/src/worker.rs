@@ -84,6 +84,8 @@ pub(crate) struct Worker {
     started: Instant,
     shutdown_timeout: Duration,
     stage: Stage,
+    /// Why it ends, by order or by itself; its own word is the last.
+    reason: String,
     is_ready: bool,
     has_failed: bool,
     /// It is no worker yet, and is killed if it is none by then.
@@ -112,6 +114,7 @@ impl Worker {
             started: now,
             shutdown_timeout: seconds(launch.group.shutdown_timeout),
             stage: Stage::Starting,
+            reason: String::new(),
             is_ready: false,
             has_failed: false,
             start_by: Some(now + start_limit(launch.group)),
@@ -194,9 +197,15 @@ impl Worker {
         }
     }
 
+    /// Why it ends; empty if nobody has said so.
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
+    }
+
     /// It ends by itself, and means to have ended in `limit` seconds, 0 for however long its requests take. What it was
     /// told before stays: then it says only that it has heard.
-    pub(crate) fn set_stopping(&mut self, limit: u64, now: Instant) {
+    pub(crate) fn set_stopping(&mut self, reason: &str, limit: u64, now: Instant) {
+        reason.clone_into(&mut self.reason);
         if self.is_leaving() {
             return;
         }
@@ -210,6 +219,7 @@ impl Worker {
 
     /// It can be told nothing any more, and ends with its channel: it has `shutdown-timeout` for that.
     pub(crate) fn set_astray(&mut self, now: Instant) {
+        "it had closed its channel to the supervisor".clone_into(&mut self.reason);
         self.stage = Stage::Leaving;
         let own = if self.shutdown_timeout.is_zero() { LONGEST_END } else { self.shutdown_timeout };
         self.end_by(None, now + own + GRACE);
@@ -218,6 +228,7 @@ impl Worker {
     /// Tells it to end when its requests have: within `limit` seconds, 0 for however long.
     pub(crate) fn drain(&mut self, reason: &str, limit: u64, now: Instant) {
         self.tell(&ToWorker::Drain(Drain { reason: reason.into(), limit }));
+        reason.clone_into(&mut self.reason);
         if limit == 0 {
             self.stage = Stage::Draining;
             return;
@@ -230,6 +241,7 @@ impl Worker {
     /// Tells it to end now; after a second with SIGTERM, after `limit` with SIGKILL.
     pub(crate) fn stop(&mut self, reason: &str, limit: Duration, now: Instant) {
         self.tell(&ToWorker::Stop(Stop { reason: reason.into() }));
+        reason.clone_into(&mut self.reason);
         self.stage = Stage::Leaving;
         self.end_by(Some(now + Duration::from_secs(1).min(limit)), now + limit);
     }

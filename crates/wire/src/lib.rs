@@ -11,6 +11,7 @@
 mod block;
 mod channel;
 pub mod control;
+pub mod ending;
 mod error;
 pub mod frame;
 mod question;
@@ -26,5 +27,5 @@ pub use frame::{Frame, Hello, Inbox, Refusal, Secret, Welcome};
 pub use question::{Question, parse_answer, write_answer};
 pub use request::{Entries, Entry, Facts, RequestHead, RequestWriter, flags};
 pub use response::{Headers, ResponseHead, ResponseWriter};
-pub use scoreboard::{CELLS, SEAT_LIMIT, Scoreboard, Seat, SeatState};
+pub use scoreboard::{CELLS, End, SEAT_LIMIT, Scoreboard, Seat, SeatState};
 pub use settings::{Pairs, Settings, SettingsWriter};

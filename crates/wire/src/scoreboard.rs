@@ -5,6 +5,7 @@
 //! that group and nothing else: no index, length or address is ever taken from it. The memory is a sealed file
 //! (memfd) that nobody can make shorter.
 
+mod end;
 mod mapping;
 
 use std::fs::File;
@@ -16,6 +17,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+pub use end::End;
 use mapping::Mapping;
 
 /// How many connections of a seat have a place to count requests in.
@@ -53,7 +55,7 @@ impl SeatState {
     }
 }
 
-/// One seat. Written by the worker, and by the supervisor while no worker has it.
+/// One seat. Written by the worker, and by the supervisor while no worker has it; `end` by the supervisor alone.
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
 pub struct Seat {
@@ -75,7 +77,8 @@ pub struct Seat {
     pub active_us: AtomicU64,
     /// When Python was last seen to make progress, microseconds since 1970.
     pub alive_us: AtomicU64,
-    more: [AtomicU64; 24],
+    end: end::Cell,
+    more: [AtomicU64; 2],
     cells: Cells,
 }
 
@@ -127,6 +130,24 @@ impl Seat {
         let Some(cell) = self.cell(cell) else { return true };
         let value = cell.load(Ordering::Acquire);
         value >> 32 != u64::from(incarnation) || value & 0xffff_ffff >= u64::from(count)
+    }
+
+    /// Supervisor: how the seat's process has ended.
+    pub fn write_end(&self, end: &End) {
+        self.end.write(end);
+    }
+
+    /// How the last process of the seat that has ended did, as far as is known.
+    pub fn last_end(&self) -> Option<End> {
+        self.end.read()
+    }
+
+    /// How the process of this incarnation ended; `None` as long as that is not written down.
+    pub fn end_of(&self, incarnation: u32) -> Option<End> {
+        if self.end.incarnation.load(Ordering::Acquire) != incarnation {
+            return None;
+        }
+        self.end.read().filter(|end| end.incarnation == incarnation)
     }
 
     fn cell(&self, cell: u32) -> Option<&AtomicU64> {

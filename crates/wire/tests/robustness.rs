@@ -1,4 +1,4 @@
-//! The properties of the wire on 550,000 mutations of real blocks, frames and messages: the same on every run and on
+//! The properties of the wire on 600,000 mutations of real blocks, frames and messages: the same on every run and on
 //! every toolchain. `fuzz/` asks the same properties for longer, guided by coverage.
 
 mod properties;
@@ -55,6 +55,11 @@ fn no_status_or_header_gets_past_the_rules_and_not_over_the_wire() {
 #[test]
 fn no_header_of_a_proxy_gets_past_the_rules() {
     torture(properties::proxy_headers, &seeds::proxy_headers(), Length::Absent);
+}
+
+#[test]
+fn nothing_in_a_scoreboard_breaks_the_reader_of_a_process_end() {
+    torture(properties::seat_end, &seeds::seat_ends(), Length::Absent);
 }
 
 /// Whether a case begins with its own length, which has to be right in most cases: or else nothing

@@ -1,5 +1,8 @@
 //! The door itself: from httpd's request to a relayed one, and from its end to what httpd is told.
 
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use gateway::Outcome;
 
 use super::client::Client;
@@ -103,15 +106,32 @@ fn conclude(
     };
     let group = target.process_group.escape_ascii();
     let status = failure.status();
+    let subject = Subject(request, &failure);
     let Some(code) = failure.code() else {
         log_line!(request, Info, "daemon process '{group}': {failure}");
         return client.give_up();
     };
     if client.delivery.output.is_started() {
-        log_line!(request, Error, code; "daemon process '{group}': {failure}");
+        log_line!(request, Error, code; "daemon process '{group}': {failure}{subject}");
         client.delivery.conclude(Outcome::Incomplete)
     } else {
-        log_line!(request, Error, code; "daemon process '{group}': {failure}; answering {status}");
+        log_line!(request, Error, code; "daemon process '{group}': {failure}{subject}; answering {status}");
         client.delivery.fail(status)
+    }
+}
+
+/// The request, at the end of a line about a process that did not finish it. Without its query, which may hold secrets.
+struct Subject<'a>(Request<'a>, &'a Failure);
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(request, failure) = self;
+        if !failure.is_within_request() {
+            return Ok(());
+        }
+        let (method, path) = (request.method().escape_ascii(), request.uri().escape_ascii());
+        let now_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_micros());
+        let age_us = now_us.saturating_sub(u128::from(request.time_us()));
+        write!(f, "; the request, {method} {path}, was {:.1} s old", Duration::from_micros(age_us as u64).as_secs_f64())
     }
 }

@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use wire::End;
+
 use crate::codes;
 
 /// What went wrong on the way to a worker, at it, or back.
@@ -16,8 +18,8 @@ pub(super) enum Failure {
     Internal(String),
     /// The supervisor has no processes for the application group, and will have none.
     NoPool(String),
-    /// None of the processes could be started.
-    NotStarted,
+    /// None of the processes could be started; how the last one ended, if that is known.
+    NotStarted(Option<End>),
     /// No process was there within `connect-timeout`.
     NoneServing,
     /// The backlog had no room within `connect-timeout`.
@@ -43,16 +45,21 @@ pub(super) enum Failure {
 }
 
 /// What is known of a worker whose connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ending {
     /// Its process; 0 if unknown.
     pub(super) pid: u32,
     /// Another process, or none, has its place.
     pub(super) is_gone: bool,
+    /// How it ended, as the supervisor has written down.
+    pub(super) end: Option<End>,
 }
 
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(end) = &self.end {
+            return end.fmt(f);
+        }
         match (self.pid, self.is_gone) {
             (0, _) => f.write_str("its process is not known"),
             (pid, true) => write!(f, "process {pid} has ended; a line of the group tells how"),
@@ -68,9 +75,14 @@ impl Failure {
             Self::Internal(_) | Self::HeaderTooLong(..) => 500,
             Self::Closed(_) | Self::Broken(..) | Self::Malformed(_) => 502,
             Self::TimedOut(_) | Self::Late(_) => 504,
-            Self::NoPool(_) | Self::NotStarted | Self::NoneServing | Self::Backlog(_) => 503,
+            Self::NoPool(_) | Self::NotStarted(_) | Self::NoneServing | Self::Backlog(_) => 503,
             Self::Unreachable(..) | Self::Impostor(_) | Self::Refused(_) | Self::ClientLeft => 503,
         }
+    }
+
+    /// Whether a process had the request, or may have had.
+    pub(super) fn is_within_request(&self) -> bool {
+        matches!(self, Self::TimedOut(_) | Self::Closed(_) | Self::Broken(..) | Self::Malformed(_))
     }
 
     /// The code that the log line begins with; none for what is no error.
@@ -79,7 +91,7 @@ impl Failure {
             Self::ClientLeft => return None,
             Self::Internal(_) => codes::DAEMON_INTERNAL,
             Self::NoPool(_) => codes::NO_POOL,
-            Self::NotStarted => codes::NOT_STARTED,
+            Self::NotStarted(_) => codes::NOT_STARTED,
             Self::NoneServing | Self::Backlog(_) => codes::BACKLOG,
             Self::Unreachable(..) => codes::UNREACHABLE,
             Self::Impostor(_) => codes::IMPOSTOR,
@@ -100,8 +112,12 @@ impl fmt::Display for Failure {
             Self::ClientLeft => f.write_str("client left before a process began with its request"),
             Self::Internal(reason) => f.write_str(reason),
             Self::NoPool(reason) => write!(f, "no processes for this application group: {reason}"),
-            Self::NotStarted => {
-                f.write_str("no process runs, and the last ones could not be started or crashed; earlier lines of the group tell why, and it is tried again by itself")
+            Self::NotStarted(end) => {
+                f.write_str("no process runs, and the last ones could not be started or crashed")?;
+                match end {
+                    Some(end) => write!(f, ": {end}; it is tried again by itself"),
+                    None => f.write_str("; earlier lines of the group tell why, and it is tried again by itself"),
+                }
             }
             Self::NoneServing => f.write_str("no process took requests within connect-timeout"),
             Self::Backlog(path) => write!(

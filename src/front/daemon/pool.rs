@@ -56,7 +56,7 @@ impl<'a> Search<'a> {
         loop {
             let pool = self.pool(client)?;
             match choose(self.presence.views(&pool), pool.count, self.group.terms.threads, &self.rule, turn) {
-                Choice::Failed => return Err(Failure::NotStarted),
+                Choice::Failed => return Err(Failure::NotStarted(self.presence.last_end(&pool))),
                 Choice::Wait => {
                     self.pause(client, Cause::Seat, || Failure::NoneServing)?;
                     waits += 1;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use wire::control::Pool;
-use wire::{Scoreboard, Seat};
+use wire::{End, Scoreboard, Seat};
 
 use super::connection::Connection;
 use super::seats::View;
@@ -77,6 +77,13 @@ impl Presence {
                 load: own.max(seat.active.load(Ordering::Relaxed)),
             })
         })
+    }
+
+    /// How the last of the pool's processes ended, as far as that is known.
+    pub(super) fn last_end(&self, pool: &Pool) -> Option<End> {
+        let numbers = pool.first..pool.first.saturating_add(pool.count);
+        let ends = numbers.filter_map(|number| self.scoreboard.seat(number)?.last_end());
+        ends.max_by_key(|end| end.ended_us)
     }
 
     /// A number that grows with each request.

@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use gateway::Level;
+use wire::End;
 use wire::control::FromWorker;
+use wire::ending::{Ending, Limits, describe, remedy};
 
 use super::GroupState;
 use crate::codes;
-use crate::ending::{Limits, describe, remedy};
 use crate::explain::{explain, severity};
 use crate::log::Log;
-use crate::os::signals::Ending;
 use crate::os::spawn::Step;
 use crate::words::{Show, When};
 use crate::worker::{Event, Part, REMAINS_LIMIT, Remains, Retirement, Worker};
@@ -72,7 +72,7 @@ impl GroupState {
             Event::Message(FromWorker::Stopping(stopping)) => {
                 log.info(format_args!("process (pid={pid}) of group '{name}' ends: {}", Show(&stopping.reason)));
                 let was_told = worker.is_leaving();
-                worker.set_stopping(stopping.limit, now);
+                worker.set_stopping(&String::from_utf8_lossy(&stopping.reason), stopping.limit, now);
                 let age = now.duration_since(worker.started());
                 if !was_told {
                     found.lose(age, now);
@@ -193,6 +193,11 @@ impl GroupState {
         let is_service = pool.group().threads == 0;
         // A script that ran for so long has done its work: it is run again at once.
         let is_long = now.duration_since(worker.started()).as_secs() >= 10;
+        let limits = Limits { cpu: pool.group().cpu_time_limit > 0, memory: has_memory_limit(pool.group()) };
+        if let Some(seat) = pool.seats.get(index) {
+            // Before anything else can be seen of it: children that had requests there wait for this.
+            seat.write_end(&self.terms.board, end_of(&worker, ending, limits, now));
+        }
         // Its place is another's by now, or will be filled from what the pool lacks.
         let is_replaced = worker.is_leaving() || worker.generation() != generation;
         let is_done = is_service && is_long;
@@ -211,7 +216,6 @@ impl GroupState {
         let begun = pool.seats.get(index).map_or(0, |seat| seat.begun(&self.terms.board));
         let how = describe(ending);
         let next = Next(wait.map(When));
-        let limits = Limits { cpu: pool.group().cpu_time_limit > 0, memory: has_memory_limit(pool.group()) };
         let is_planned = worker.is_leaving() && matches!(ending, Ending::Exit(_) | Ending::Signal(libc::SIGTERM, _));
         if worker.has_failed() {
             self.log.info(format_args!("process (pid={pid}) of group '{name}' could not be started{next}"));
@@ -245,6 +249,21 @@ fn tell_dropped(log: &Log, name: &Show<'_>, pid: i32, count: u64) {
         codes::FLOOD,
         format_args!("process (pid={pid}) of group '{name}' writes too fast: {count} lines were dropped"),
     );
+}
+
+/// What is written down of the end of a process; the seat knows the rest.
+fn end_of(worker: &Worker, ending: Ending, limits: Limits, now: Instant) -> End {
+    End {
+        incarnation: 0,
+        pid: worker.pid().unsigned_abs(),
+        ending,
+        age: now.duration_since(worker.started()),
+        begun: 0,
+        ended_us: 0,
+        was_killed: worker.is_destroyed(),
+        limits,
+        reason: worker.reason().to_owned(),
+    }
 }
 
 /// What follows, at the end of a line.

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
+use wire::ending::Ending;
 
 /// Signals that this process reads instead of being interrupted by them.
 const WATCHED: [Signal; 6] =
@@ -61,15 +62,6 @@ pub(crate) fn process_descriptor(pid: i32) -> Option<OwnedFd> {
     let raw = i32::try_from(raw).ok().filter(|raw| *raw >= 0)?;
     // SAFETY: the kernel has just made the descriptor for us, closed on exec.
     Some(unsafe { OwnedFd::from_raw_fd(raw) })
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// By itself, with this status.
-    Exit(i32),
-    /// By this signal; whether it left a core file.
-    Signal(i32, bool),
 }
 
 /// The next of this process's children that has ended, and how.

@@ -4,7 +4,10 @@ use std::io::ErrorKind;
 use std::mem::offset_of;
 use std::os::fd::OwnedFd;
 
+use std::time::Duration;
+
 use super::*;
+use crate::ending::{Ending, Limits};
 
 fn scoreboard(seats: u32) -> Scoreboard {
     Scoreboard::map(Scoreboard::create(seats).expect("made")).expect("mapped")
@@ -43,10 +46,24 @@ fn layout_is_the_documented_one() {
         offset_of!(Seat, started_us),
         offset_of!(Seat, active_us),
         offset_of!(Seat, alive_us),
+        offset_of!(Seat, end),
         offset_of!(Seat, more),
         offset_of!(Seat, cells),
     ];
-    assert_eq!(offsets, [0, 4, 8, 12, 16, 20, 24, 32, 40, 48, 56, 248]);
+    assert_eq!(offsets, [0, 4, 8, 12, 16, 20, 24, 32, 40, 48, 56, 232, 248]);
+    let ends = [
+        offset_of!(end::Cell, incarnation),
+        offset_of!(end::Cell, pid),
+        offset_of!(end::Cell, kind),
+        offset_of!(end::Cell, number),
+        offset_of!(end::Cell, age_ms),
+        offset_of!(end::Cell, begun),
+        offset_of!(end::Cell, ended_us),
+        offset_of!(end::Cell, flags),
+        offset_of!(end::Cell, length),
+        offset_of!(end::Cell, reason),
+    ];
+    assert_eq!(ends, [0, 4, 8, 12, 16, 24, 32, 40, 44, 48]);
     assert_eq!(size(3), 64 + 3 * 8448);
     assert_eq!(MAGIC.to_le_bytes(), *b"wsg1");
 }
@@ -188,4 +205,69 @@ fn cell_of_another_incarnation_or_out_of_range_says_begun() {
     }
     seat.open_cell(CELLS as u32 - 1, 8);
     assert!(!seat.was_begun(CELLS as u32 - 1, 8, 1));
+}
+
+fn end() -> End {
+    End {
+        incarnation: 7,
+        pid: 4321,
+        ending: Ending::Signal(nix::libc::SIGSEGV, true),
+        age: Duration::from_millis(12_345),
+        begun: 3,
+        ended_us: 1_700_000_000_000_000,
+        was_killed: false,
+        limits: Limits { cpu: false, memory: true },
+        reason: String::new(),
+    }
+}
+
+#[test]
+fn end_of_a_process_is_read_as_it_was_written_and_for_its_incarnation_alone() {
+    let scoreboard = scoreboard(1);
+    let seat = seat(&scoreboard);
+    assert_eq!((seat.last_end(), seat.end_of(0), seat.end_of(7)), (None, None, None));
+    let limit = Limits { cpu: true, memory: false };
+    let told =
+        End { ending: Ending::Exit(3), was_killed: true, limits: limit, reason: "request_timeout".into(), ..end() };
+    for end in [end(), told] {
+        seat.write_end(&end);
+        assert_eq!((seat.last_end(), seat.end_of(7)), (Some(end.clone()), Some(end)));
+        assert_eq!((seat.end_of(6), seat.end_of(8)), (None, None));
+    }
+}
+
+#[test]
+fn end_that_is_being_written_or_is_none_of_a_kind_is_not_read() {
+    let scoreboard = scoreboard(1);
+    let seat = seat(&scoreboard);
+    seat.write_end(&end());
+    seat.end.kind.store(4, Ordering::Relaxed);
+    assert_eq!(seat.end_of(7), None);
+    seat.write_end(&end());
+    seat.end.incarnation.store(0, Ordering::Relaxed);
+    assert_eq!((seat.last_end(), seat.end_of(0)), (None, None));
+}
+
+#[test]
+fn reason_is_bounded_and_cannot_begin_another_line_whoever_wrote_it() {
+    let scoreboard = scoreboard(1);
+    let seat = seat(&scoreboard);
+    seat.write_end(&End { reason: "x".repeat(500), ..end() });
+    assert_eq!(seat.last_end().map(|end| end.reason), Some("x".repeat(128)));
+    seat.end.length.store(u32::MAX, Ordering::Relaxed);
+    seat.end.reason[0].store(u64::from_ne_bytes(*b"a\nb\x1b\xff\r\0c"), Ordering::Relaxed);
+    let reason = seat.last_end().expect("there is one").reason;
+    assert!(reason.starts_with("a?b?\u{fffd}??c") && reason.chars().count() == 128, "{reason:?}");
+}
+
+#[test]
+fn end_says_how_why_at_what_age_and_after_how_many_requests() {
+    let text = end().to_string();
+    assert!(text.starts_with("process 4321 has died: signal SIGSEGV (core dumped); a C extension"), "{text}");
+    assert!(text.ends_with("; it was 12 s old and had begun 3 requests"), "{text}");
+    let told = End { ending: Ending::Exit(0), reason: "request_timeout".into(), ..end() };
+    assert!(told.to_string().starts_with("process 4321 has ended: request_timeout (exit status 0); it was"), "{told}");
+    let killed = End { was_killed: true, ..told };
+    let text = killed.to_string();
+    assert!(text.starts_with("process 4321 was to end (request_timeout), did not in time, and was killed"), "{text}");
 }

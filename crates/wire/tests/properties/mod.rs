@@ -10,8 +10,8 @@ use gateway::response::{check_header, parse_content_length, parse_status};
 use wire::control::{FromDesk, FromSupervisor, FromWorker, Own, ToDesk, ToSupervisor, ToWorker, Worker};
 use wire::frame::{PIECE_LIMIT, TEXT_LIMIT};
 use wire::{
-    Entry, Frame, Inbox, Question, RequestHead, RequestWriter, ResponseHead, ResponseWriter, Settings, SettingsWriter,
-    parse_answer, write_answer,
+    Entry, Frame, Inbox, Question, RequestHead, RequestWriter, ResponseHead, ResponseWriter, Scoreboard, Seat, Settings,
+    SettingsWriter, parse_answer, write_answer,
 };
 
 /// The least bytes that an entry, a header or a pair takes.
@@ -45,6 +45,29 @@ pub fn request_head(data: &[u8]) -> bool {
     assert_eq!(writer.finish(), Ok(()));
     assert_eq!(again, data);
     true
+}
+
+/// What stands in a seat where the end of its process belongs is read as a bounded line, whatever it is.
+pub fn seat_end(data: &[u8]) -> bool {
+    use std::os::unix::fs::FileExt;
+    thread_local! {
+        static BOARD: (std::fs::File, Scoreboard) = {
+            let file = Scoreboard::create(1).expect("memory");
+            let board = Scoreboard::map(&file).expect("just made");
+            (file.into(), board)
+        };
+    }
+    BOARD.with(|(file, board)| {
+        let mut place = [0; 176];
+        let length = data.len().min(place.len());
+        place[..length].copy_from_slice(&data[..length]);
+        file.write_all_at(&place, 64 + 56).expect("it is memory");
+        let Some(end) = board.seat(0).and_then(Seat::last_end) else { return false };
+        let text = end.to_string();
+        assert!(text.len() < 1024 && is_one_line(text.as_bytes()), "{text:?}");
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+        true
+    })
 }
 
 /// A response head that is accepted is, written again, the same bytes, and cannot break out of a line.

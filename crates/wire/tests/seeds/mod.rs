@@ -325,3 +325,17 @@ fn embedded_settings() -> Vec<u8> {
     assert_eq!(writer.finish(), Ok(()));
     block
 }
+
+/// The bytes of a seat that tell how its process ended.
+pub fn seat_ends() -> Vec<Vec<u8>> {
+    let one = |kind: u32, number: u32, reason: &[u8]| {
+        let numbers = [7, 4321, kind, number];
+        let mut bytes: Vec<u8> = numbers.into_iter().flat_map(u32::to_ne_bytes).collect();
+        bytes.extend([12_345_u64, 3, 1_700_000_000_000_000].into_iter().flat_map(u64::to_ne_bytes));
+        bytes.extend([1_u32, reason.len() as u32].into_iter().flat_map(u32::to_ne_bytes));
+        bytes.extend(reason);
+        bytes.resize(176, 0);
+        bytes
+    };
+    vec![one(1, 3, b"request_timeout"), one(2, 9, b""), one(3, 11, &[b'x'; 128])]
+}

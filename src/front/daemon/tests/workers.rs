@@ -81,6 +81,35 @@ fn a_connection_that_the_worker_closed_while_it_was_idle_costs_no_request() {
 }
 
 #[test]
+fn how_a_process_ended_is_waited_for_and_told() {
+    let site = Site::with_pool();
+    let worker = site.seat(0, SeatState::Serving, 1);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            worker.accept().takes_request_and_dies(&worker);
+            // The supervisor is never as fast as the kernel, which closes the connection.
+            thread::sleep(Duration::from_millis(50));
+            let seat = site.board.seat(0).expect("there is one");
+            seat.write_end(&wire::End {
+                incarnation: seat.incarnation.load(std::sync::atomic::Ordering::Relaxed),
+                pid: 77,
+                ending: wire::ending::Ending::Exit(3),
+                age: Duration::from_secs(9),
+                begun: 4,
+                ended_us: 1,
+                was_killed: false,
+                limits: wire::ending::Limits::default(),
+                reason: "request_timeout".to_owned(),
+            });
+        });
+        let (mut client, _theirs) = client();
+        let text = site.get(&mut client).expect_err("the worker died").to_string();
+        let told = "process 77 has ended: request_timeout (exit status 3); it was 9 s old and had begun 4 requests";
+        assert!(text.ends_with(told), "{text}");
+    });
+}
+
+#[test]
 fn a_request_that_a_worker_began_is_never_sent_again() {
     let site = Site::with_pool();
     let worker = site.seat(0, SeatState::Serving, 1);
@@ -120,7 +149,7 @@ fn where_processes_could_not_be_started_the_answer_comes_at_once() {
     let site = Site::with_pool();
     let _worker = site.seat(0, SeatState::Failed, 1);
     let began = Instant::now();
-    assert!(matches!(site.get(&mut client().0), Err(Failure::NotStarted)));
+    assert!(matches!(site.get(&mut client().0), Err(Failure::NotStarted(_))));
     assert!(began.elapsed() < LONG / 2);
 }
 

@@ -1,11 +1,21 @@
-//! What the end of a worker means, in words, with what to look at. Pure.
+//! What the end of a worker means, in words, with what to look at: for the supervisor's lines and for those of httpd's
+//! children. Pure.
 
 use std::fmt::Write as _;
 
-use crate::os::signals::Ending;
+use nix::libc;
+
+/// How a process has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With this status.
+    Exit(i32),
+    /// By this signal, and whether there is a core file.
+    Signal(i32, bool),
+}
 
 /// How a process ended: `exit status 3`, `signal SIGSEGV (core dumped)`.
-pub(crate) fn describe(ending: Ending) -> String {
+pub fn describe(ending: Ending) -> String {
     match ending {
         Ending::Exit(status) => format!("exit status {status}"),
         Ending::Signal(signal, has_core) => {
@@ -22,7 +32,7 @@ pub(crate) fn describe(ending: Ending) -> String {
 }
 
 /// What may have caused a crash, and what to do.
-pub(crate) fn remedy(ending: Ending, limits: Limits) -> String {
+pub fn remedy(ending: Ending, limits: Limits) -> String {
     let mut text = String::new();
     let _ = match ending {
         Ending::Signal(libc::SIGKILL, _) => write!(
@@ -48,10 +58,12 @@ pub(crate) fn remedy(ending: Ending, limits: Limits) -> String {
 }
 
 /// Which limits a worker had.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Limits {
-    pub(crate) cpu: bool,
-    pub(crate) memory: bool,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// `cpu-time-limit`.
+    pub cpu: bool,
+    /// `memory-limit` or `virtual-memory-limit`.
+    pub memory: bool,
 }
 
 #[cfg(test)]
