@@ -372,3 +372,42 @@ def test_a_reload_that_needs_root_again_gets_a_supervisor_that_has_it(new_daemon
     site.graceful()
     games = pwd.getpwnam("games").pw_uid
     wait_until(lambda: Puppet(site).value("os.getuid()") == games, "a worker of the other user", timeout=20)
+
+
+@ours
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give workers another user")
+def test_a_reload_that_needs_root_again_loses_no_request_of_a_group_that_has_not_changed(new_httpd):
+    site, configured = two_groups(new_httpd, None)
+    app = site.script(HELLO)
+    gated = Gated(site)
+    site.log.allow("AH00484")
+    with gated.begin("one") as connection, Load(app) as load:
+        before, worker = site.supervisor(), site.process()
+        load.wait_for_answers()
+        configured("threads=2", "threads=2 user=games home=/")
+        site.graceful()
+        load.wait_for_answers()
+        wait_until(lambda: set(site.supervisors()) - {before}, "another supervisor")
+        games = pwd.getpwnam("games").pw_uid
+        wait_until(lambda: Puppet(site, "sub").value("os.getuid()") == games, "a worker of the other user", timeout=20)
+        gated.open("one")
+        response = connection.response()
+        assert (response.status, int(response.body)) == (200, worker)
+    assert not load.failures, load.failures[:5]
+    wait_until(lambda: not is_alive(worker) and not is_alive(before), "the old worker and its supervisor to end")
+
+
+@ours
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give workers another user")
+def test_a_supervisor_that_waits_for_its_last_request_ends_with_httpd(new_httpd):
+    site, configured = two_groups(new_httpd, None)
+    gated = Gated(site)
+    site.log.allow(rf"{BROKEN}|WSGI0(119|3\d\d)|AH")
+    connection = gated.begin("one")
+    before, worker = site.supervisor(), site.process()
+    configured("threads=2 shutdown-timeout=1", "threads=2 user=games home=/")
+    site.graceful()
+    assert is_alive(worker) and is_alive(before)
+    site.stop()
+    assert not is_alive(worker) and not is_alive(before)
+    connection.close()

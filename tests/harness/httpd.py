@@ -256,9 +256,13 @@ class Httpd:
 
     def supervisor(self):
         """The pid of the supervisor of daemon mode; None without one, as with mod_wsgi."""
-        found = [pid for pid in process.children_of(self._process.pid) if process.is_supervisor(pid)]
+        found = self.supervisors()
         assert len(found) <= 1, f"there are {len(found)} supervisors"
         return found[0] if found else None
+
+    def supervisors(self):
+        """All of them: one that was replaced stays until its workers have finished their requests."""
+        return [pid for pid in process.children_of(self._process.pid) if process.is_supervisor(pid)]
 
     def workers(self, group=""):
         """Pids of the processes of daemon mode, of one group if it is named."""

@@ -1,5 +1,6 @@
 //! The directory of the sockets: made, given its owner, swept of what dead predecessors left, removed.
 
+use std::cell::Cell;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -14,6 +15,8 @@ use crate::os::identity;
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
+    /// Another supervisor has it, or will.
+    is_left: Cell<bool>,
 }
 
 impl Directory {
@@ -34,7 +37,7 @@ impl Directory {
         if found != identity::user() && found != httpd {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("it belongs to user {found}")));
         }
-        let directory = Directory { path };
+        let directory = Directory { path, is_left: Cell::new(false) };
         if identity::is_root() {
             directory.give(owner)?;
         }
@@ -52,6 +55,11 @@ impl Directory {
         file.set_permissions(Permissions::from_mode(if owner.is_some() { 0o700 } else { 0o711 }))
     }
 
+    /// Leaves it to another supervisor.
+    pub(crate) fn leave(&self) {
+        self.is_left.set(true);
+    }
+
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -60,6 +68,9 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
+        if self.is_left.get() {
+            return;
+        }
         // A predecessor that was killed may have had sockets that we had no use for. The directory is not ours to
         // remove once root's rights are given up: then httpd's parent does it.
         let _ = remove_sockets(&self.path).and_then(|()| fs::remove_dir(&self.path));

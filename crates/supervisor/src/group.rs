@@ -90,13 +90,25 @@ impl GroupState {
         if self.is_removed {
             return;
         }
+        self.log.info(format_args!("group '{}' is removed: its processes drain", Show(&self.terms.group.name)));
+        self.give_up("the group is removed", now);
+    }
+
+    /// Another supervisor takes the group over, with processes of its own.
+    pub(crate) fn hand_over(&mut self, now: Instant) {
+        for pool in &mut self.pools {
+            pool.unname();
+        }
+        self.give_up("the supervisor is replaced", now);
+    }
+
+    fn give_up(&mut self, reason: &str, now: Instant) {
         self.is_removed = true;
         self.problem = None;
         self.desk = None;
         self.wanted.clear();
-        self.log.info(format_args!("group '{}' is removed: its processes drain", Show(&self.terms.group.name)));
         for pool in &mut self.pools {
-            pool.leave("the group is removed", 0, now);
+            pool.leave(reason, 0, now);
         }
     }
 

@@ -52,6 +52,11 @@ impl Log {
         self.write(level, format_args!("{code}: {message}"));
     }
 
+    /// A line about something that an administrator may want to know.
+    pub(crate) fn notice(&self, message: Arguments<'_>) {
+        self.write(Level::Notice, message);
+    }
+
     /// Something happened.
     pub(crate) fn info(&self, message: Arguments<'_>) {
         self.write(Level::Info, message);

@@ -45,6 +45,8 @@ pub(crate) struct Pool {
     hold: Backoff,
     hold_until: Option<Instant>,
     has_settled: bool,
+    /// Another supervisor makes sockets of these names.
+    is_nameless: bool,
 }
 
 impl Pool {
@@ -76,6 +78,7 @@ impl Pool {
             hold: Backoff::default(),
             hold_until: None,
             has_settled: false,
+            is_nameless: false,
         })
     }
 
@@ -172,6 +175,12 @@ impl Pool {
         }
     }
 
+    /// Takes the names of the sockets away, for another supervisor's.
+    pub(crate) fn unname(&mut self) {
+        self.is_nameless = true;
+        self.seats.iter().for_each(Seat::unname);
+    }
+
     /// Ends the sockets.
     pub(crate) fn end(self) {
         self.seats.into_iter().for_each(Seat::end);
@@ -179,6 +188,10 @@ impl Pool {
 
     /// Refuses what waits for processes that are no longer there.
     pub(crate) fn renew_sockets(&mut self, log: &Log) {
+        if self.is_nameless {
+            self.seats.iter_mut().for_each(Seat::shut);
+            return;
+        }
         for seat in &mut self.seats {
             if let Err(error) = seat.renew(|number| self.terms.seat_socket(number)) {
                 log.problem(

@@ -78,7 +78,7 @@ pub(crate) struct Seat {
     socket: NamedSocket,
     /// Processes have had the socket.
     is_shared: bool,
-    /// There could be no new socket.
+    /// There could be no new socket, or is to be none.
     is_stuck: bool,
     pub(crate) worker: Option<Worker>,
     pub(crate) backoff: Backoff,
@@ -138,6 +138,18 @@ impl Seat {
         }
         (self.is_shared, self.is_stuck) = (false, false);
         Ok(())
+    }
+
+    /// Takes the socket's name away, for another supervisor's.
+    pub(crate) fn unname(&self) {
+        self.socket.unname();
+    }
+
+    /// Refuses what waits for a process that is no longer there, where there is to be no new socket.
+    pub(crate) fn shut(&mut self) {
+        if self.worker.is_none() && self.is_shared && !std::mem::replace(&mut self.is_stuck, true) {
+            self.socket.shut();
+        }
     }
 
     /// As the plan sees it.

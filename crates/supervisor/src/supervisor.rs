@@ -42,6 +42,8 @@ pub(crate) struct Supervisor {
     directory: Option<Rc<Directory>>,
     groups: Vec<GroupState>,
     had_root: bool,
+    /// Another supervisor takes its place: it ends when its workers have.
+    is_leaving: bool,
     buf: Vec<u8>,
     /// Everything ends, at the latest then.
     end: Option<Instant>,
@@ -87,6 +89,7 @@ impl Supervisor {
             directory: None,
             groups: Vec::new(),
             had_root: identity::is_root(),
+            is_leaving: false,
             buf: Vec::new(),
             end: None,
         })
@@ -112,6 +115,9 @@ impl Supervisor {
     }
 
     fn has_ended(&mut self, now: Instant) -> bool {
+        if self.is_leaving && self.groups.is_empty() {
+            return true;
+        }
         let is_deserted = |group: &mut GroupState| group.workers().next().is_none();
         self.end.is_some_and(|end| end <= now || self.groups.iter_mut().all(is_deserted))
     }

@@ -5,7 +5,7 @@ mod harness;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use harness::{Httpd, until};
+use harness::{Httpd, is_running, until};
 use nix::unistd::User;
 use wire::SeatState;
 use wire::control::Group;
@@ -138,7 +138,17 @@ fn rights_of_root_are_given_up_when_no_group_needs_them_and_missed_later() {
 
     let other = Group { uid: 1, gid: 1, ..httpd.group("") };
     httpd.is_root_needless = false;
+    let mut busy = httpd.connect(0).expect("connected");
+    assert!(busy.say("look").contains("resuid"));
     assert!(httpd.configure(&[other]).is_root_missing);
+    // It has made room for one that is root, and its worker finishes what it has.
+    assert_eq!(fs::read_dir(httpd.directory()).expect("there").count(), 0);
+    until("draining", || httpd.state(0) == SeatState::Draining);
     assert_eq!(httpd.pid(0), worker);
-    until("still serving", || !httpd.say(0, "look").is_empty());
+    assert!(is_running(httpd.supervisor.id()) && is_running(worker));
+    drop(busy);
+    until("the worker has ended", || !is_running(worker));
+    assert_eq!(httpd.until_ended(), Some(0));
+    assert!(httpd.directory().exists(), "it is left to the other one");
+    assert!(httpd.log().contains("needs root's rights"), "{}", httpd.log());
 }

@@ -31,11 +31,19 @@ const SHORT_LIFE: Duration = Duration::from_secs(5);
 /// After so many short lives in a row the next start waits for httpd's next round (`retry`).
 const MOST_SHORT_LIVES: u32 = 3;
 
-static SUPERVISION: Mutex<Supervision> =
-    Mutex::new(Supervision { running: None, directories: Vec::new(), parent: 0, short_lives: 0, is_owed: false });
+static SUPERVISION: Mutex<Supervision> = Mutex::new(Supervision {
+    running: None,
+    leaving: Vec::new(),
+    directories: Vec::new(),
+    parent: 0,
+    short_lives: 0,
+    is_owed: false,
+});
 
 struct Supervision {
     running: Option<Running>,
+    /// Those whose workers finish their requests, after another supervisor has taken their place.
+    leaving: Vec<Running>,
     /// Where the sockets of any supervisor are or were: one that is killed removes none.
     directories: Vec<PathBuf>,
     /// The process that has started them: a child of httpd's has a copy of this record, and it is none of its business.
@@ -95,12 +103,13 @@ pub(super) fn hand_over(server: Server<'_>, handover: &Handover<'_>) -> Result<V
                 supervision.running = Some(running);
                 return Ok(settled.problems.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect());
             }
+            // Its workers drain, and it has made room in the directory.
             Ok(_) => {
-                end(running);
+                supervision.leaving.push(running);
                 supervision.remove_empty();
             }
             Err(error) => {
-                end(running);
+                end_together(vec![running]);
                 problem = Some(error).filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
             }
         }
@@ -191,22 +200,32 @@ fn answer(channel: &Channel) -> io::Result<Settled> {
     }
 }
 
-/// Ends a supervisor and waits for it.
-fn end(running: Running) {
-    drop(running.channel);
-    companion::unwatch(running.pid);
-    if !companion::wait_for_end(running.pid, END_LIMIT) {
-        // Its workers notice, and end by themselves.
-        companion::kill(running.pid);
-        companion::wait_for_end(running.pid, END_LIMIT);
+/// Ends supervisors, all at once, and waits for them.
+fn end_together(supervisors: Vec<Running>) {
+    // A closed channel is the word to end.
+    let pids: Vec<i32> = supervisors.iter().map(|running| running.pid).collect();
+    drop(supervisors);
+    let deadline = Instant::now() + END_LIMIT;
+    for pid in pids {
+        companion::unwatch(pid);
+        if !companion::wait_for_end(pid, deadline.saturating_duration_since(Instant::now())) {
+            kill(pid);
+        }
     }
+}
+
+/// Its workers notice, and end by themselves.
+fn kill(pid: i32) {
+    companion::kill(pid);
+    companion::wait_for_end(pid, END_LIMIT);
 }
 
 /// The supervisor has ended: unless httpd ends, another takes its place. Called by httpd's main loop.
 fn on_end(pid: i32, how: &str) {
     let mut supervision = lock();
     let Some(running) = supervision.running.take_if(|running| running.pid == pid) else {
-        // One that we ended ourselves.
+        // One that has left, or that we ended ourselves.
+        supervision.leaving.retain(|running| running.pid != pid);
         return;
     };
     if is_stopping() {
@@ -238,22 +257,22 @@ pub(super) fn forget_in_child() {
     let mut supervision = lock();
     if !supervision.is_ours() {
         supervision.running = None;
+        supervision.leaving.clear();
         supervision.directories.clear();
     }
 }
 
 /// httpd ends: so do the supervisor and its workers, and nothing of them is left. Does nothing in a child.
 fn end_all() {
-    let (running, directories) = {
+    let (running, leaving, directories) = {
         let mut supervision = lock();
         if !supervision.is_ours() {
             return;
         }
-        (supervision.running.take(), std::mem::take(&mut supervision.directories))
+        let leaving = std::mem::take(&mut supervision.leaving);
+        (supervision.running.take(), leaving, std::mem::take(&mut supervision.directories))
     };
-    if let Some(running) = running {
-        end(running);
-    }
+    end_together(running.into_iter().chain(leaving).collect());
     directories.iter().for_each(|directory| remove(directory));
 }
 

@@ -160,6 +160,11 @@ impl NamedSocket {
 
     /// Ends a socket that other processes have had: nobody can connect any more, and what waits is closed.
     pub(crate) fn end(self) {
+        self.shut();
+    }
+
+    /// The same, where the name has gone already.
+    pub(crate) fn shut(&self) {
         // From then on accept(2) never waits, whatever the flags: it fails with EINVAL once the backlog is empty
         // (net/unix/af_unix.c, unix_accept).
         if shutdown(self.descriptor.as_raw_fd(), Shutdown::Both).is_ok() {
@@ -174,14 +179,21 @@ impl AsFd for NamedSocket {
     }
 }
 
-impl Drop for NamedSocket {
-    fn drop(&mut self) {
+impl NamedSocket {
+    /// Takes the name away, unless it is another's by now. What waits to be accepted still is.
+    pub(crate) fn unname(&self) {
         let is_ours = std::fs::symlink_metadata(&self.path)
             .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.identity);
         if is_ours {
             // What cannot be removed is replaced, or swept, by the next supervisor.
             let _ = std::fs::remove_file(&self.path);
         }
+    }
+}
+
+impl Drop for NamedSocket {
+    fn drop(&mut self) {
+        self.unname();
     }
 }
 

@@ -31,6 +31,7 @@ impl Supervisor {
     pub(super) fn configure(&mut self, configuration: Configuration, now: Instant) -> Settled {
         let groups = configuration.common_groups();
         if self.lacks_root(&configuration.begin, groups.is_none()) {
+            self.leave(now);
             return Settled { problems: Vec::new(), is_root_missing: true };
         }
         let Configuration { begin, log, entries, refused } = configuration;
@@ -52,6 +53,25 @@ impl Supervisor {
     fn lacks_root(&self, begin: &Begin, is_needed: bool) -> bool {
         let moves = self.directory.as_ref().is_some_and(|directory| directory.path() != path(&begin.socket_directory));
         self.had_root && !identity::is_root() && (is_needed || moves || begin.httpd_uid != identity::user())
+    }
+
+    /// Makes room for a supervisor that has root's rights: nobody finds the sockets any more, and the workers end when
+    /// their requests have. Their limits are kept until then.
+    fn leave(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.is_leaving, true) {
+            return;
+        }
+        self.log.notice(format_args!(
+            "the new configuration needs root's rights (user=, group=, supplementary-groups=, chroot=, cpu-priority= or \
+             socket-user= of a group), which this supervisor has given up: another one takes its place and replaces the \
+             processes of all groups, also of unchanged ones; requests that run are finished"
+        ));
+        if let Some(directory) = &self.directory {
+            directory.leave();
+        }
+        for group in &mut self.groups {
+            group.hand_over(now);
+        }
     }
 
     /// Makes the directory, and gives root's rights up if that is possible: then these are the groups to keep.
