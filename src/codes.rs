@@ -128,6 +128,8 @@ codes! {
     BODY_TOO_LONG = "WSGI0436",
     /// The supervisor has ended by itself.
     SUPERVISOR_ENDED = "WSGI0390",
+    /// The supervisor does not take its configuration in time.
+    SUPERVISOR_HANGS = "WSGI0377",
     /// A process group cannot run.
     GROUP_UNUSABLE = "WSGI0391",
     /// There is no supervisor, so no process group can run.

@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import time
 
 import pytest
 
@@ -182,10 +183,26 @@ def test_a_supervisor_that_hangs_at_a_reload_is_replaced(new_daemon):
     os.kill(old, signal.SIGSTOP)
     site.door = daemon("threads=3")
     site.configure("")
+    site.log.expect("WSGI0377.*is killed and another one started")
     os.kill(site.pid(), signal.SIGUSR1)
-    # httpd gives it ten seconds to answer and as many to end.
+    began = time.monotonic()
     wait_until(lambda: site.supervisor() not in (None, old), "another supervisor", timeout=40)
+    # Five seconds to answer, and none to end.
+    assert time.monotonic() - began < 9
     wait_until(lambda: app.get().status == 200, "an answer", timeout=30)
+
+
+@ours
+def test_httpds_parent_does_not_wait_for_a_hung_supervisor_to_read_a_long_configuration(new_daemon):
+    site = new_daemon("threads=4").start()
+    old = site.supervisor()
+    os.kill(old, signal.SIGSTOP)
+    # More than fits into a socket's buffer.
+    site.configure("".join(f"WSGIDaemonProcess more{number} threads=0 python-path=/{'x' * 4000}\n" for number in range(100)))
+    site.log.expect("WSGI0377")
+    os.kill(site.pid(), signal.SIGUSR1)
+    wait_until(lambda: site.supervisor() not in (None, old), "another supervisor", timeout=9)
+    site.log.wait_for("resuming normal operations")
 
 
 @ours

@@ -38,6 +38,18 @@ impl Channel {
     /// Those of sendmsg(2); `InvalidInput` if the message has more than [`MESSAGE_LIMIT`] bytes or none, which
     /// would look like the end, or more than [`DESCRIPTOR_LIMIT`] descriptors beside it.
     pub fn send(&self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.send_with(message, descriptors, MsgFlags::empty())
+    }
+
+    /// The same, and never waits.
+    ///
+    /// # Errors
+    /// As for [`Channel::send`]; `WouldBlock` if the other end has too much to read already.
+    pub fn try_send(&self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.send_with(message, descriptors, MsgFlags::MSG_DONTWAIT)
+    }
+
+    fn send_with(&self, message: &[u8], descriptors: &[BorrowedFd<'_>], flags: MsgFlags) -> io::Result<()> {
         if message.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "empty message"));
         }
@@ -48,7 +60,8 @@ impl Channel {
         let rights = [ControlMessage::ScmRights(&raw)];
         let rights = if raw.is_empty() { &[][..] } else { &rights[..] };
         loop {
-            match sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(message)], rights, MsgFlags::MSG_NOSIGNAL, None) {
+            let flags = MsgFlags::MSG_NOSIGNAL | flags;
+            match sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(message)], rights, flags, None) {
                 Ok(_) => return Ok(()),
                 Err(nix::errno::Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),

@@ -19,8 +19,12 @@ use wire::control::{Begin, Commit, FromSupervisor, Group, SUPERVISOR_CHANNEL, Se
 use crate::apache::{Server, companion, is_stopping, library_directory, log_line};
 use crate::codes;
 
-/// How long a supervisor may take to make its sockets.
-const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+/// How long all of a handover may take: httpd's parent does nothing else meanwhile, and a service manager waits.
+const HANDOVER_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long of that a supervisor that runs already has for the configuration; what is left is for one that takes the
+/// place of a hung one.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long a supervisor may take to end its workers when httpd ends: their `shutdown-timeout`, and some.
 const END_LIMIT: Duration = Duration::from_secs(10);
@@ -93,12 +97,14 @@ pub(super) fn hand_over(server: Server<'_>, handover: &Handover<'_>) -> Result<V
     }
     // One that has died meanwhile, hangs, or has given up the rights that are needed now, is replaced once.
     let mut problem = None;
+    let deadline = Instant::now() + HANDOVER_LIMIT;
     for _ in 0..2 {
+        let limit = if supervision.running.is_some() { deadline.min(Instant::now() + SETTLE_LIMIT) } else { deadline };
         let running = match supervision.running.take() {
             Some(running) => running,
             None => supervision.start(server, &handover.begin)?,
         };
-        match tell(&running.channel, handover) {
+        match tell(&running.channel, handover, limit) {
             Ok(settled) if !settled.is_root_missing => {
                 supervision.running = Some(running);
                 return Ok(settled.problems.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect());
@@ -109,7 +115,7 @@ pub(super) fn hand_over(server: Server<'_>, handover: &Handover<'_>) -> Result<V
                 supervision.remove_empty();
             }
             Err(error) => {
-                end_together(vec![running]);
+                put_down(server, running, &error);
                 problem = Some(error).filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
             }
         }
@@ -162,11 +168,11 @@ impl Supervision {
     }
 }
 
-fn tell(channel: &Channel, handover: &Handover<'_>) -> io::Result<Settled> {
+fn tell(channel: &Channel, handover: &Handover<'_>, deadline: Instant) -> io::Result<Settled> {
     let mut block = Vec::new();
     let mut send = |message: ToSupervisor, descriptors: &[BorrowedFd<'_>]| {
         message.write(&mut block).map_err(io::Error::other)?;
-        channel.send(&block, descriptors)
+        send_by(channel, &block, descriptors, deadline)
     };
     let main_log: Vec<_> = handover.main_log.into_iter().collect();
     send(ToSupervisor::Begin(handover.begin.clone()), &main_log)?;
@@ -176,24 +182,39 @@ fn tell(channel: &Channel, handover: &Handover<'_>) -> io::Result<Settled> {
     }
     let groups = u32::try_from(handover.groups.len()).map_err(io::Error::other)?;
     send(ToSupervisor::Commit(Commit { groups }), &[])?;
-    answer(channel)
+    answer(channel, deadline)
 }
 
-fn answer(channel: &Channel) -> io::Result<Settled> {
-    let deadline = Instant::now() + SETTLE_LIMIT;
+/// Sends a message by then: one that hangs reads nothing, and the socket's buffer has an end.
+fn send_by(channel: &Channel, block: &[u8], descriptors: &[BorrowedFd<'_>], deadline: Instant) -> io::Result<()> {
+    loop {
+        match channel.try_send(block, descriptors) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => await_events(channel, PollFlags::POLLOUT, deadline)?,
+            result => return result,
+        }
+    }
+}
+
+/// Waits for events of the channel, or for a signal.
+fn await_events(channel: &Channel, events: PollFlags, deadline: Instant) -> io::Result<()> {
+    let rest = deadline.saturating_duration_since(Instant::now());
+    let mut sockets = [PollFd::new(channel.as_fd(), events)];
+    match poll(&mut sockets, PollTimeout::try_from(rest).unwrap_or(PollTimeout::MAX)) {
+        Ok(0) => Err(io::Error::new(io::ErrorKind::TimedOut, "it did not take it, or did not answer, in time")),
+        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn answer(channel: &Channel, deadline: Instant) -> io::Result<Settled> {
     let mut block = Vec::new();
     loop {
-        let rest = deadline.saturating_duration_since(Instant::now());
-        let mut sockets = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
-        let timeout = PollTimeout::try_from(rest).unwrap_or(PollTimeout::MAX);
-        match poll(&mut sockets, timeout) {
-            Ok(0) => return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 10 seconds")),
-            Err(nix::errno::Errno::EINTR) => continue,
-            Err(error) => return Err(error.into()),
-            Ok(_) => {}
-        }
-        if channel.receive(&mut block, false)?.is_none() {
-            return Err(io::ErrorKind::BrokenPipe.into());
+        await_events(channel, PollFlags::POLLIN, deadline)?;
+        match channel.receive(&mut block, false) {
+            Ok(Some(_)) => {}
+            Ok(None) => return Err(io::ErrorKind::BrokenPipe.into()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(error),
         }
         let FromSupervisor::Settled(settled) = FromSupervisor::parse(&block).map_err(io::Error::other)?;
         return Ok(settled);
@@ -212,6 +233,17 @@ fn end_together(supervisors: Vec<Running>) {
             kill(pid);
         }
     }
+}
+
+/// Ends a supervisor that did not take a configuration, at once if it hangs: it would not hear that it is to end.
+fn put_down(server: Server<'_>, running: Running, error: &io::Error) {
+    if error.kind() != io::ErrorKind::TimedOut {
+        return end_together(vec![running]);
+    }
+    let pid = running.pid;
+    log_line!(server, Error, codes::SUPERVISOR_HANGS; "the supervisor of daemon processes (pid {pid}) hangs: {error}; it is killed and another one started, and requests that its processes have are finished");
+    companion::unwatch(pid);
+    kill(pid);
 }
 
 /// Its workers notice, and end by themselves.

@@ -137,3 +137,15 @@ fn channel_is_made_over_a_socket_and_gives_it_back() {
     again.send(b"same", &[]).expect("sent");
     assert_eq!(receive(&other).expect("received").expect("a message").0, b"same");
 }
+
+#[test]
+fn message_that_nobody_reads_keeps_nobody_who_does_not_want_to_wait() {
+    let (one, other) = Channel::pair().expect("made");
+    let message = vec![b'x'; MESSAGE_LIMIT];
+    let error = (0..1000).find_map(|_| one.try_send(&message, &[]).err()).expect("a socket's buffer has an end");
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    let mut buf = Vec::new();
+    assert!(other.receive(&mut buf, false).expect("there").is_some());
+    assert_eq!(buf, message);
+    one.try_send(b"again", &[]).expect("there is room");
+}
