@@ -1,4 +1,5 @@
-//! What a worker writes to its standard output and error, as log lines. Pure.
+//! What a worker says for the log, over its standard output and error or over its channel: as lines, and not too many.
+//! Pure.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -77,8 +78,27 @@ impl Lines {
         lines
     }
 
-    /// A line that came over the channel, to be remembered like the others.
-    pub(crate) fn remember(&mut self, text: &[u8]) {
+    /// A line that came over the channel, remembered and counted like the others: whether it may be logged. None of
+    /// them waits, since each has its own level.
+    pub(crate) fn admit(&mut self, text: &[u8], now: Instant) -> bool {
+        self.remember(text);
+        self.may_pass(text.len(), now)
+    }
+
+    /// Counts what becomes a line of that length.
+    pub(crate) fn may_pass(&mut self, length: usize, now: Instant) -> bool {
+        self.refill(now);
+        let cost = (length + LINE_COST) as f64;
+        let may_pass = cost <= self.allowance;
+        if may_pass {
+            self.allowance -= cost;
+        } else {
+            self.dropped += 1;
+        }
+        may_pass
+    }
+
+    fn remember(&mut self, text: &[u8]) {
         for line in text.split(|byte| *byte == b'\n') {
             if self.last.len() == REMEMBERED {
                 self.last.pop_front();
@@ -137,14 +157,18 @@ impl Lines {
 
     /// Gives what waits as far as the allowance goes.
     fn release(&mut self, now: Instant, lines: &mut Vec<Vec<u8>>) {
-        let passed = now.saturating_duration_since(self.counted).min(Duration::from_secs(60));
-        self.counted = now;
-        self.allowance = (self.allowance + passed.as_secs_f64() * PER_SECOND).min(BURST);
+        self.refill(now);
         while self.queue.front().is_some_and(|line| cost(line) <= self.allowance) {
             let Some(line) = self.pop() else { return };
             self.allowance -= cost(&line);
             lines.push(line);
         }
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.counted).min(Duration::from_secs(60));
+        self.counted = now;
+        self.allowance = (self.allowance + passed.as_secs_f64() * PER_SECOND).min(BURST);
     }
 
     fn pop(&mut self) -> Option<Vec<u8>> {
@@ -209,6 +233,18 @@ mod tests {
         assert_eq!(kept as u64 + dropped.unwrap() + waited.len() as u64, 30_000);
         assert_eq!(lines.take(b"x\n", later), [b"x"]);
         assert_eq!(lines.due_at(), None);
+    }
+
+    #[test]
+    fn lines_over_the_channel_and_over_the_pipe_share_one_allowance() {
+        let now = Instant::now();
+        let mut lines = Lines::new(now);
+        let line = [b'y'; LINE_LIMIT - LINE_COST];
+        let most = BURST as usize / LINE_LIMIT;
+        assert_eq!((0..most).filter(|_| lines.admit(&line, now)).count(), most);
+        assert!(!lines.admit(b"too many", now) && lines.take(b"waits\n", now).is_empty());
+        assert_eq!(lines.due(now + REPORT_EVERY), (vec![b"waits".to_vec()], Some(1)));
+        assert!(lines.last_words().ends_with("| too many | waits"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use wire::Channel;
-use wire::control::{ControlError, Drain, FromWorker, Group, Stop, Text, ToWorker};
+use wire::control::{Drain, FromWorker, Group, Stop, Text, ToWorker};
 
 use crate::launch::{self, Launch};
 use crate::os::signals;
@@ -60,7 +60,8 @@ pub(crate) enum Event {
     Dropped(u64),
     /// Between fork and exec.
     Failed(Failure),
-    Malformed(ControlError),
+    /// A message that it should not send.
+    Malformed(String),
 }
 
 /// Where something has come from a worker.

@@ -59,3 +59,31 @@ fn silent_connection_to_the_desk_keeps_nobody_waiting() {
     let _silent: Vec<_> = (0..20).map(|_| httpd.knock(1)).collect();
     assert!(httpd.ask(1, group.secret, "a", false).is_some());
 }
+
+#[test]
+fn flood_of_lines_over_the_channel_is_cut_like_that_of_output() {
+    let httpd = Httpd::start(4);
+    httpd.settle(&[httpd.group("")]);
+    httpd.until_serving(0);
+    assert_eq!(httpd.say(0, "lines 5000").trim(), "{}");
+    httpd.until_logged("WSGI0315");
+    let log = httpd.log();
+    let passed = log.matches("over the channel").count();
+    assert!((1500..3000).contains(&passed), "{passed} lines");
+    assert!(log.matches("WSGI0315").count() <= 3);
+}
+
+#[test]
+fn message_that_is_too_long_or_has_too_many_descriptors_is_lost_and_named_and_the_channel_goes_on() {
+    let httpd = Httpd::start(4);
+    httpd.settle(&[httpd.group("")]);
+    let worker = httpd.until_serving(0);
+    assert_eq!(httpd.say(0, "oversized").trim(), "{}");
+    until("both are named", || {
+        httpd.log().matches("message or its descriptors too long for the channel; ignored").count() == 2
+    });
+    assert_eq!(httpd.say(0, "line still heard").trim(), "{}");
+    httpd.until_logged("still heard");
+    assert_eq!(httpd.pid(0), worker);
+    assert!(!httpd.log().contains("has died"), "{}", httpd.log());
+}

@@ -48,6 +48,11 @@ pub fn remedy(ending: Ending, limits: Limits) -> String {
             if limits.memory { "; memory-limit may be too small" } else { "" }
         ),
         Ending::Signal(..) => write!(text, "somebody sent it that signal"),
+        Ending::Exit(0) => write!(
+            text,
+            "the application called os._exit(), or a library it uses did, or it closed the process's channel to the \
+             supervisor (os.closerange() with wrong numbers)"
+        ),
         Ending::Exit(_) => write!(
             text,
             "the application called os._exit(), or a library it uses did{}",

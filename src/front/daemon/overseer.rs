@@ -189,7 +189,9 @@ fn tell(channel: &Channel, handover: &Handover<'_>, deadline: Instant) -> io::Re
 fn send_by(channel: &Channel, block: &[u8], descriptors: &[BorrowedFd<'_>], deadline: Instant) -> io::Result<()> {
     loop {
         match channel.try_send(block, descriptors) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => await_events(channel, PollFlags::POLLOUT, deadline)?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                await_events(channel, PollFlags::POLLOUT, deadline)?
+            }
             result => return result,
         }
     }

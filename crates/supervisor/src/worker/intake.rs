@@ -45,10 +45,13 @@ impl Worker {
             let Some(channel) = &self.channel else { break };
             match channel.receive(buf, false) {
                 Ok(Some(_)) => match FromWorker::parse(buf) {
+                    Ok(FromWorker::Line(line)) if !self.lines.admit(&line.text, now) => {}
                     Ok(message) => events.push(Event::Message(message)),
-                    Err(error) => events.push(Event::Malformed(error)),
+                    Err(error) => events.extend(self.malformed(&error, now)),
                 },
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // Lost, and the channel goes on (wire::Channel::receive).
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => events.extend(self.malformed(&error, now)),
                 Ok(None) | Err(_) => {
                     self.channel = None;
                     // Mostly since it has just died, which SIGCHLD is about to tell.
@@ -56,12 +59,13 @@ impl Worker {
                 }
             }
         }
-        for event in &events {
-            if let Event::Message(FromWorker::Line(line)) = event {
-                self.lines.remember(&line.text);
-            }
-        }
         events
+    }
+
+    /// Lines about what a worker should not send are no more than those that it may.
+    fn malformed(&mut self, error: &dyn std::fmt::Display, now: Instant) -> Option<Event> {
+        let error = error.to_string();
+        self.lines.may_pass(error.len(), now).then_some(Event::Malformed(error))
     }
 
     fn take_output(&mut self, buf: &mut Vec<u8>, limit: usize, now: Instant) -> Vec<Event> {

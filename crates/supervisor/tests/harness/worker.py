@@ -153,6 +153,13 @@ while True:
             time.sleep(60)
         while word == "burn":
             pass
+        if word == "lines":
+            for number in range(int(rest)):
+                channel.send(message("line", level=6, text="over the channel" + "x" * 8000))
+        if word == "oversized":
+            channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            channel.send(b"x" * (129 << 10))
+            socket.send_fds(channel, [b"x"], [0] * 5)
         if word == "absurd":
             channel.send(message("retire", reason="\n" * 60000, limit=2**64 - 1))
         if word == "lie":

@@ -10,8 +10,8 @@ use gateway::response::{check_header, parse_content_length, parse_status};
 use wire::control::{FromDesk, FromSupervisor, FromWorker, Own, ToDesk, ToSupervisor, ToWorker, Worker};
 use wire::frame::{PIECE_LIMIT, TEXT_LIMIT};
 use wire::{
-    Entry, Frame, Inbox, Question, RequestHead, RequestWriter, ResponseHead, ResponseWriter, Scoreboard, Seat, Settings,
-    SettingsWriter, parse_answer, write_answer,
+    Entry, Frame, Inbox, Question, RequestHead, RequestWriter, ResponseHead, ResponseWriter, Scoreboard, Seat,
+    Settings, SettingsWriter, parse_answer, write_answer,
 };
 
 /// The least bytes that an entry, a header or a pair takes.
