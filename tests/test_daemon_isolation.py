@@ -7,6 +7,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -317,6 +318,45 @@ def knock(path, frame):
                 assert client.recv(100) == b""
             except OSError as error:
                 assert not isinstance(error, TimeoutError), f"{path} keeps a connection that sent {frame[:12]!r}"
+
+
+HOLD = """
+import builtins, socket, threading, time
+
+def hold(path):
+    held = []
+    while True:
+        one = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            one.connect(path)
+            held.append(one)
+        except OSError:
+            pass
+        del held[:-200]
+        time.sleep(0.001)
+
+for path in PATHS:
+    threading.Thread(target=hold, args=(path,), daemon=True).start()
+time.sleep(0.5)
+result = len(PATHS)
+"""
+
+
+@ours
+def test_a_group_of_httpds_own_user_cannot_hold_the_desk_of_another(new_httpd):
+    site = new_httpd(
+        "WSGIDaemonProcess hostile threads=4\n<Location /sub>\n  WSGIProcessGroup hostile\n</Location>\n",
+        daemon("threads=4"),
+    ).start()
+    victim = site.script(HELLO)
+    assert victim.get().body == b"hello"
+    desks = [str(path) for top in site.sockets() for path in top.rglob("*.desk.sock")]
+    assert Puppet(site, "sub").run(f"PATHS = {desks!r}\n" + HOLD) == 2
+    # Its children do not know the victim's processes yet.
+    site.graceful()
+    began = time.monotonic()
+    assert victim.get().body == b"hello"
+    assert time.monotonic() - began < 5
 
 
 @as_root

@@ -185,9 +185,9 @@ impl Supervisor {
             Source::Httpd => self.take_message(now),
             Source::Desk(group) => {
                 let Some(group) = self.groups.get_mut(group) else { return };
-                let askers = group.askers();
+                let (askers, secret) = (group.askers(), group.terms.group.secret);
                 if let Some(desk) = &mut group.desk {
-                    desk.accept(&askers, now);
+                    desk.accept(&askers, &secret, &mut self.buf, now);
                 }
             }
             Source::Asker(group, peer) => {

@@ -87,3 +87,30 @@ fn message_that_is_too_long_or_has_too_many_descriptors_is_lost_and_named_and_th
     assert_eq!(httpd.pid(0), worker);
     assert!(!httpd.log().contains("has died"), "{}", httpd.log());
 }
+
+#[test]
+fn hundreds_of_silent_connections_to_the_desk_keep_nobody_waiting() {
+    let httpd = Httpd::start(4);
+    let group = httpd.group("");
+    httpd.settle(std::slice::from_ref(&group));
+    let silent: Vec<_> = (0..300).map(|_| httpd.knock(1)).collect();
+    let began = std::time::Instant::now();
+    assert!(httpd.ask(1, group.secret, "a", false).is_some());
+    assert!(began.elapsed() < std::time::Duration::from_secs(1), "{:?}", began.elapsed());
+    let mut buf = Vec::new();
+    let is_closed = |channel: &wire::Channel, buf: &mut Vec<u8>| matches!(channel.receive(buf, false), Ok(None));
+    until("the oldest are put out", || is_closed(&silent[0], &mut buf) && is_closed(&silent[200], &mut buf));
+    until("and the others when they have had their time", || is_closed(&silent[299], &mut buf));
+}
+
+#[test]
+fn process_that_is_no_child_of_httpds_is_not_heard_at_the_desk() {
+    let httpd = Httpd::start(4);
+    let group = httpd.group("");
+    httpd.settle(std::slice::from_ref(&group));
+    httpd.until_serving(0);
+    let desk = httpd.directory().join(wire::control::desk_socket(1));
+    // Of the same user, and below a worker.
+    assert_eq!(httpd.say(0, &format!("knock {}", desk.display())).trim(), "closed");
+    assert!(httpd.ask(1, group.secret, "a", false).is_some());
+}

@@ -54,3 +54,23 @@ pub(crate) fn is_alive(pid: i32) -> bool {
     let result = unsafe { libc::kill(pid, 0) };
     result == 0 || Errno::last() != Errno::ESRCH
 }
+
+/// The parent of a process; `None` if the system does not tell.
+pub(crate) fn parent_of(pid: i32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it may hold anything (proc(5)).
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parent_of_this_process_is_told_and_of_none_is_not() {
+        let own = i32::try_from(std::process::id()).expect("small");
+        assert_eq!(parent_of(own), Some(std::os::unix::process::parent_id()));
+        assert_eq!(parent_of(i32::MAX), None);
+    }
+}

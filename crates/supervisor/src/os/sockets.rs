@@ -208,9 +208,9 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The user at the other end of a connection.
-pub(crate) fn peer_user(socket: impl AsFd) -> Option<u32> {
-    getsockopt(&socket, sockopt::PeerCredentials).ok().map(|credentials| credentials.uid())
+/// The user and the process at the other end of a connection.
+pub(crate) fn peer(socket: impl AsFd) -> Option<(u32, i32)> {
+    getsockopt(&socket, sockopt::PeerCredentials).ok().map(|credentials| (credentials.uid(), credentials.pid()))
 }
 
 /// Makes a descriptor's reads and writes return at once.

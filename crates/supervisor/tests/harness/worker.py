@@ -153,6 +153,16 @@ while True:
             time.sleep(60)
         while word == "burn":
             pass
+        if word == "knock":
+            desk = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            desk.connect(rest.strip())
+            desk.settimeout(1)
+            try:
+                said = desk.recv(1000)
+            except TimeoutError:
+                said = b"open"
+            connection.sendall((said or b"closed") + b"\n")
+            continue
         if word == "lines":
             for number in range(int(rest)):
                 channel.send(message("line", level=6, text="over the channel" + "x" * 8000))
