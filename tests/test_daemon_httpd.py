@@ -4,6 +4,7 @@ import os
 import pwd
 import signal
 import threading
+import time
 
 import pytest
 
@@ -12,7 +13,7 @@ from harness.checklist import line, ours, smoke
 from harness.condition import wait_until
 from harness.door import daemon
 from harness.messages import BROKEN, DIED, UNREACHABLE
-from harness.process import descriptors_of, is_alive
+from harness.process import descriptors_of, is_alive, targets_of_descriptors
 from harness.puppet import Gated, Puppet
 
 HELLO = """
@@ -136,6 +137,35 @@ def test_a_changed_group_gets_new_workers_and_an_unchanged_one_keeps_its_own(new
     wait_until(lambda: site.process() != main_before, "a worker of the changed group")
     wait_until(lambda: not is_alive(main_before), "the old worker to end")
     assert Puppet(site).value("sys.modules['mod_wsgi'].threads_per_process") == 3
+
+
+@ours
+def test_a_child_of_before_the_reload_finds_the_processes_of_a_group_that_has_grown(new_daemon):
+    site = new_daemon("processes=1 threads=2").start()
+    app = site.script(HELLO)
+    assert app.get().body == b"hello"
+    old, child = site.process(), site.child()
+    before = len(descriptors_of_child(child))
+    site.log.allow("AH00484")
+    with site.connect(30.0) as connection:
+        # A client that is slow with its request, so that the child stays for it.
+        connection.socket.sendall(f"GET {app.url} HTTP/1.1\r\nHost: slow.te".encode())
+        wait_until(lambda: len(descriptors_of_child(child)) > before, "the child to have the connection")
+        site.door = daemon("processes=6 threads=2")
+        site.configure("")
+        site.graceful()
+        wait_until(lambda: not is_alive(old), "the old worker to end")
+        assert is_alive(child)
+        began = time.monotonic()
+        connection.socket.sendall(b"st\r\n\r\n")
+        response = connection.response()
+        assert (response.status, response.body) == (200, b"hello")
+        assert time.monotonic() - began < 5
+
+
+def descriptors_of_child(pid):
+    """Its sockets of clients."""
+    return [target for target in targets_of_descriptors(pid).values() if target.startswith("socket:")]
 
 
 @ours

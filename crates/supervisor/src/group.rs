@@ -46,7 +46,7 @@ pub(crate) struct GroupState {
 impl GroupState {
     /// A group that was not there before.
     pub(crate) fn new(terms: Terms, log: Log, now: Instant) -> GroupState {
-        terms.board.exorcise();
+        terms.board.exorcise(terms.seats());
         let mut group = GroupState {
             terms,
             log,
@@ -209,7 +209,7 @@ impl GroupState {
     fn full(&self) -> String {
         format!(
             "its scoreboard has {} seats, too few for another {} processes",
-            self.terms.board.map().seats(),
+            self.terms.seats(),
             self.terms.group.processes
         )
     }
@@ -219,7 +219,7 @@ impl GroupState {
         let processes = self.terms.group.processes.max(1);
         let double = processes.saturating_mul(2);
         let is_taken = |number| self.pools.iter().any(|pool| pool.has_seat(number));
-        let seats = 0..self.terms.board.map().seats();
+        let seats = 0..self.terms.seats();
         let free: Vec<_> = seats.clone().map(|number| !is_taken(number)).collect();
         let board = &self.terms.board;
         let quiet: Vec<_> = seats.clone().map(|number| free[number as usize] && !board.is_haunted(number)).collect();

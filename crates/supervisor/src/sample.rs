@@ -15,6 +15,7 @@ pub(crate) fn group() -> Group {
         id: 1,
         secret: [1; 32],
         reply: [2; 32],
+        seats: 256,
         processes: 2,
         threads: 1,
         open_limit: 1,

@@ -53,9 +53,9 @@ impl Board {
         self.map.seat(number).is_none_or(|seat| seat.generation.load(Relaxed) != 0)
     }
 
-    /// Clears what dead workers of a predecessor left.
-    pub(crate) fn exorcise(&self) {
-        for number in 0..self.map.seats() {
+    /// Clears what dead workers of a predecessor left in the first seats.
+    pub(crate) fn exorcise(&self, seats: u32) {
+        for number in 0..seats {
             if !self.is_haunted(number)
                 && let Some(seat) = self.map.seat(number)
             {

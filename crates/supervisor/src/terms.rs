@@ -20,6 +20,11 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
+    /// How many seats the group has. The scoreboard has room for more, which costs nothing as long as nobody looks.
+    pub(crate) fn seats(&self) -> u32 {
+        self.group.seats.min(self.board.map().seats())
+    }
+
     /// How a socket of the group is made.
     pub(crate) fn socket(&self, is_stream: bool) -> Kind {
         let group = &self.group;

@@ -205,6 +205,18 @@ impl Scoreboard {
         Ok(Scoreboard { map: Mapping::of(&file, length)?, seats })
     }
 
+    /// Maps no more than the first `seats` seats: address space may be limited.
+    ///
+    /// # Errors
+    /// As for [`Scoreboard::map`].
+    pub fn map_first(file: impl AsFd, seats: u32) -> io::Result<Scoreboard> {
+        let all = Scoreboard::map(&file)?;
+        let seats = seats.clamp(1, all.seats);
+        let file = File::from(file.as_fd().try_clone_to_owned()?);
+        // The file is long enough, and cannot be made shorter.
+        Ok(Scoreboard { map: Mapping::of(&file, size(seats))?, seats })
+    }
+
     /// How many seats there are.
     pub fn seats(&self) -> u32 {
         self.seats

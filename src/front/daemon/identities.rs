@@ -20,7 +20,10 @@ pub(super) struct Identity {
     pub(super) secret: Secret,
     /// Shown by workers.
     pub(super) reply: Secret,
-    /// The memory of its scoreboard, to be handed to the supervisor.
+    /// Seats that are its own. They grow with `processes`, while the memory has always as many as there can be, so that
+    /// children of httpd's that run see the new ones too.
+    pub(super) seats: u32,
+    /// The memory of its scoreboard, to be handed to the supervisor. What nobody looks at of it costs nothing.
     pub(super) memory: Arc<OwnedFd>,
     /// The same, mapped; httpd's children inherit the mapping.
     pub(super) scoreboard: Arc<Scoreboard>,
@@ -33,7 +36,7 @@ struct Known {
     last_id: u32,
 }
 
-/// The identity of the group of this name, made now if it is new or needs more seats than it has.
+/// The identity of the group of this name, made now if it is new.
 ///
 /// # Errors
 /// Those of making a scoreboard and of reading random bytes.
@@ -41,15 +44,16 @@ pub(super) fn identity(name: &[u8], processes: u32) -> io::Result<Identity> {
     let seats = seats(processes);
     // Nothing that could be half changed is left behind by a panic.
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let found = known.by_name.get_or_insert_default().get(name);
-    if let Some(identity) = found.filter(|identity| identity.scoreboard.seats() >= seats) {
+    if let Some(identity) = known.by_name.get_or_insert_default().get_mut(name) {
+        identity.seats = identity.seats.max(seats);
         return Ok(identity.clone());
     }
     known.last_id += 1;
-    let memory = Scoreboard::create(seats)?;
+    let memory = Scoreboard::create(SEAT_LIMIT)?;
     let scoreboard = Arc::new(Scoreboard::map(&memory)?);
+    let keys = (secret()?, secret()?);
     let identity =
-        Identity { id: known.last_id, secret: secret()?, reply: secret()?, memory: Arc::new(memory), scoreboard };
+        Identity { id: known.last_id, secret: keys.0, reply: keys.1, seats, memory: Arc::new(memory), scoreboard };
     known.by_name.get_or_insert_default().insert(name.to_vec(), identity.clone());
     Ok(identity)
 }
@@ -85,8 +89,10 @@ mod tests {
         assert!(Arc::ptr_eq(&first.scoreboard, &again.scoreboard));
         let other = identity(b"other", 1).expect("made");
         assert!(other.id != first.id && other.secret != first.secret && other.secret != other.reply);
-        let larger = identity(b"kept", 60).expect("made");
-        assert_ne!(larger.id, first.id);
+        let larger = identity(b"kept", 60).expect("found");
+        assert_eq!((larger.id, larger.seats > first.seats), (first.id, true));
+        assert!(Arc::ptr_eq(&first.scoreboard, &larger.scoreboard));
+        assert_eq!(identity(b"kept", 1).expect("found").seats, larger.seats, "none of them is taken away");
     }
 
     #[test]

@@ -51,6 +51,7 @@ pub(super) fn prepare(
         id: identity.id,
         secret: identity.secret,
         reply: identity.reply,
+        seats: identity.seats,
         processes: daemon.processes(),
         threads: daemon.threads,
         open_limit: OPEN_LIMIT,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use wire::control::Pool;
 use wire::{End, Scoreboard, Seat};
@@ -21,20 +21,39 @@ struct Place {
     in_flight: AtomicU32,
 }
 
+/// The places of all seats, made in blocks when the first of one is needed: scoreboards have room for many more seats
+/// than a group mostly has.
+#[derive(Debug)]
+struct Places(Box<[OnceLock<Box<[Place]>>]>);
+
+/// Seats of a block.
+const BLOCK: u32 = 64;
+
+impl Places {
+    fn new(seats: u32) -> Places {
+        Places((0..seats.div_ceil(BLOCK)).map(|_| OnceLock::new()).collect())
+    }
+
+    fn get(&self, seat: u32) -> Option<&Place> {
+        let block = self.0.get((seat / BLOCK) as usize)?;
+        block.get_or_init(|| (0..BLOCK).map(|_| Place::default()).collect()).get((seat % BLOCK) as usize)
+    }
+}
+
 /// A child's pools and connections of one group. No lock is held while anything waits. Made in the child, so that no
 /// connection is inherited; what a child forks (for CGI) serves no request.
 #[derive(Debug)]
 pub(super) struct Presence {
     scoreboard: Arc<Scoreboard>,
     pools: RwLock<HashMap<Vec<u8>, Pool>>,
-    places: Box<[Place]>,
+    places: Places,
     turn: AtomicU32,
 }
 
 impl Presence {
     /// Nothing is known yet. In a child only.
     pub(super) fn new(scoreboard: Arc<Scoreboard>) -> Presence {
-        let places = (0..scoreboard.seats()).map(|_| Place::default()).collect();
+        let places = Places::new(scoreboard.seats());
         Presence { scoreboard, pools: RwLock::default(), places, turn: AtomicU32::new(std::process::id()) }
     }
 
@@ -67,7 +86,7 @@ impl Presence {
     pub(super) fn views(&self, pool: &Pool) -> impl Iterator<Item = View> {
         (pool.first..pool.first.saturating_add(pool.count)).filter_map(|number| {
             let seat = self.scoreboard.seat(number)?;
-            let own = self.places.get(number as usize)?.in_flight.load(Ordering::Relaxed);
+            let own = self.places.get(number)?.in_flight.load(Ordering::Relaxed);
             Some(View {
                 number,
                 state: seat.state(),
@@ -93,7 +112,7 @@ impl Presence {
 
     /// Counts a request of this child's to a seat, until the guard is dropped.
     pub(super) fn count(&self, seat: u32) -> InFlight<'_> {
-        let counter = self.places.get(seat as usize).map(|place| &place.in_flight);
+        let counter = self.places.get(seat).map(|place| &place.in_flight);
         if let Some(counter) = counter {
             counter.fetch_add(1, Ordering::Relaxed);
         }
@@ -103,7 +122,7 @@ impl Presence {
     /// An idle connection to the process that has the seat now.
     pub(super) fn take_idle(&self, seat: u32) -> Option<Connection> {
         let incarnation = self.scoreboard.seat(seat)?.incarnation.load(Ordering::Acquire);
-        let mut idle = self.places.get(seat as usize)?.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.places.get(seat)?.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(connection) = idle.pop() {
             if connection.incarnation() == Some(incarnation) {
                 return Some(connection);
@@ -114,7 +133,7 @@ impl Presence {
 
     /// Keeps a connection for a further request.
     pub(super) fn keep(&self, seat: u32, connection: Connection) {
-        let Some(place) = self.places.get(seat as usize) else { return };
+        let Some(place) = self.places.get(seat) else { return };
         let mut idle = place.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_LIMIT {
             idle.push(connection);
@@ -123,7 +142,7 @@ impl Presence {
 
     /// Closes the idle connections of a seat, one of which was found closed by the worker.
     pub(super) fn close_idle(&self, seat: u32) {
-        let Some(place) = self.places.get(seat as usize) else { return };
+        let Some(place) = self.places.get(seat) else { return };
         let closed = std::mem::take(&mut *place.idle.lock().unwrap_or_else(PoisonError::into_inner));
         drop(closed);
     }

@@ -22,6 +22,8 @@ fields! {
         secret: Secret,
         /// Shown by workers to httpd's children.
         reply: Secret,
+        /// So many seats of the scoreboard are the group's, from the first one on: never fewer than at the reload before.
+        seats: u32,
         /// `processes`, for each application group.
         processes: u32,
         /// `threads`; 0 is a service: its processes run scripts and take no requests.

@@ -36,6 +36,7 @@ fn full_group() -> Group {
         id: u32::MAX,
         secret: [0; 32],
         reply: [0xff; 32],
+        seats: 256,
         processes: 2,
         threads: 15,
         open_limit: 16,

@@ -271,3 +271,14 @@ fn end_says_how_why_at_what_age_and_after_how_many_requests() {
     let text = killed.to_string();
     assert!(text.starts_with("process 4321 was to end (request_timeout), did not in time, and was killed"), "{text}");
 }
+
+#[test]
+fn some_of_the_seats_can_be_mapped_and_are_the_same() {
+    let file = Scoreboard::create(SEAT_LIMIT).expect("made");
+    let (all, some) = (Scoreboard::map(&file).expect("mapped"), Scoreboard::map_first(&file, 3).expect("mapped"));
+    assert_eq!((all.seats(), some.seats()), (SEAT_LIMIT, 3));
+    some.seat(2).expect("there are three").set_state(SeatState::Serving);
+    assert_eq!(all.seat(2).map(Seat::state), Some(SeatState::Serving));
+    assert!(some.seat(3).is_none());
+    assert_eq!(Scoreboard::map_first(&file, u32::MAX).map(|map| map.seats()).ok(), Some(SEAT_LIMIT));
+}

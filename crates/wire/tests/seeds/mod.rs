@@ -198,6 +198,7 @@ fn group() -> Group {
         id: 1,
         secret: SECRET,
         reply: SECRET,
+        seats: 256,
         processes: 2,
         threads: 15,
         open_limit: 16,

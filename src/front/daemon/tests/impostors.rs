@@ -32,6 +32,10 @@ fn whoever_does_not_know_the_groups_secret_is_no_worker() {
 #[test]
 fn a_socket_that_another_user_made_is_told_nothing() {
     let site = Site::new(|terms| terms.supervisor_uid += 1);
+    if site.group.terms.supervisor_uid == 1 {
+        // Root's sockets are trusted (connection.rs), and we are root.
+        return;
+    }
     site.learn();
     let _worker = site.seat(0, SeatState::Serving, 1);
     let failure = site.get(&mut client().0).expect_err("a foreign socket");

@@ -42,7 +42,8 @@ pub(in crate::python) fn adopt() -> Result<(), String> {
     let python_signals = Wakeup::new().map_err(|error| error.to_string())?;
     let public = public_settings(&parsed, &python_signals)?;
     wipe(&mut block);
-    let scoreboard = Scoreboard::map(scoreboard?).map_err(|error| format!("no scoreboard: {error}"))?;
+    let scoreboard = Scoreboard::map_first(scoreboard?, own.seat.saturating_add(1))
+        .map_err(|error| format!("no scoreboard: {error}"))?;
     let seat = OwnSeat::new(scoreboard, own.seat, own.incarnation, own.generation).ok_or("no such seat")?;
     if let Some(display_name) = &limits.display_name {
         name::show(display_name);
