@@ -128,6 +128,8 @@ codes! {
     BODY_TOO_LONG = "WSGI0436",
     /// The supervisor has ended by itself.
     SUPERVISOR_ENDED = "WSGI0390",
+    /// The directory for the sockets cannot be made, or httpd's children cannot get to it.
+    SOCKETS_OUT_OF_REACH = "WSGI0376",
     /// The supervisor does not take its configuration in time.
     SUPERVISOR_HANGS = "WSGI0377",
     /// A process group cannot run.

@@ -425,13 +425,37 @@ def test_a_socket_path_that_is_too_long_is_refused_or_said_and_httpd_serves(new_
     assert "x" * 150 in result.stderr or "too long" in result.stderr
 
 
+@ours
+@line("IMP-36")
+def test_configtest_names_a_socket_directory_that_is_not_there(new_daemon):
+    site = new_daemon()
+    result = site.configtest("WSGISocketPrefix {root}/nowhere/wsgi\n")
+    assert "WSGI0376" in result.stderr and f"mkdir {site.root}/nowhere" in result.stderr
+    assert "WSGI0376" not in site.configtest("").stderr
+
+
+@ours
+@line("IMP-36")
+@pytest.mark.skipif(os.geteuid() != 0, reason="a directory is closed to nobody but others")
+def test_a_socket_directory_that_httpds_children_cannot_reach_is_named_at_configtest_and_at_start(new_daemon):
+    site = new_daemon("threads=2 connect-timeout=2")
+    closed = site.root / "closed"
+    closed.mkdir(mode=0o700)
+    result = site.configtest("WSGISocketPrefix {root}/closed/wsgi\n")
+    assert "WSGI0376" in result.stderr and f"chmod o+x {closed}" in result.stderr
+    site.log.expect("WSGI0376.*cannot pass through .*/closed")
+    site.log.allow(r"WSGI0(0[01]\d|116|117|3\d\d)")
+    site.start()
+    assert site.script(HELLO).get().status == 503
+
+
 @line("LIF-03")
 def test_a_socket_directory_that_is_not_there_is_said_and_httpd_serves(new_daemon):
     site = new_daemon("threads=2 connect-timeout=2", "WSGISocketPrefix {root}/nowhere/wsgi\n")
     (site.root / "htdocs" / "static.txt").write_text("static")
     site.log.expect("nowhere")
     if installation.IS_OURS:
-        site.log.expect("WSGI0318")
+        site.log.expect("WSGI0318.*make it .mkdir .*/nowhere")
         site.log.expect("WSGI0391")
     else:
         site.log.allow(r"WSGI0(0[01]\d|116|117)")

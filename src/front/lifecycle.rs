@@ -26,6 +26,7 @@ pub(crate) fn post_config(pool: Pool<'_>, server: Server<'_>) -> Answer {
         server.set_fact(embedding);
     }
     if let Some(prefix) = prefix(pool, server) {
+        daemon::log_closed_way(server, &prefix);
         server.set_fact(Roster::establish(server, &prefix));
     }
     Answer::Ok
@@ -61,7 +62,7 @@ pub(crate) fn test_config(server: Server<'_>) {
     remarks::log_python_path(server, &PythonSettings::of(server.settings()));
     remarks::log_imports(server, all_imports(server));
     log_missing_interpreter(server);
-    daemon::log_what_is_missing(server);
+    daemon::log_what_is_missing(server, prefix(server.process_pool(), server).as_deref());
 }
 
 /// The Python for embedded applications, as far as can be seen without running it.

@@ -22,6 +22,7 @@ mod patience;
 mod pool;
 mod prepared;
 mod presence;
+mod reach;
 mod relay;
 mod roster;
 #[cfg(test)]
@@ -34,7 +35,7 @@ mod watch;
 pub(super) use door::serve;
 pub(crate) use group::Group;
 pub(super) use inquiry::{Inquiry, ask};
-pub(crate) use roster::{NoGroup, Roster, log_what_is_missing};
+pub(crate) use roster::{NoGroup, Roster, log_closed_way, log_what_is_missing};
 
 use crate::apache::Server;
 

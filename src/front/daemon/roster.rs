@@ -16,6 +16,7 @@ use super::identities::{self, Identity};
 use super::overseer::{self, GroupHandover, Handover};
 use super::owner::ScriptOwner;
 use super::prepared::{Common, prepare, what_is_missing};
+use super::reach::{Obstacle, Visitor};
 use crate::apache::{
     Httpd, Server, SystemAccounts, children_ids, host_file, is_without_children, library_directory, log_line,
 };
@@ -95,12 +96,34 @@ impl Roster {
 }
 
 /// Logs which groups of a configuration cannot run, as far as that can be seen: for `httpd -t`, which starts none.
-pub(crate) fn log_what_is_missing(server: Server<'_>) {
+/// `prefix` is that of the sockets.
+pub(crate) fn log_what_is_missing(server: Server<'_>, prefix: Option<&[u8]>) {
+    log_obstacle(server, prefix, |_| true);
     let python = PythonSettings::of(server.settings());
     for defined in daemons(server.all().map(Server::site)) {
         if let Some(reason) = what_is_missing(&python, &defined.daemon) {
             log_unusable(server, &defined.daemon, &reason);
         }
+    }
+}
+
+/// Logs if httpd's children cannot get to the sockets, which the supervisor does not see.
+pub(crate) fn log_closed_way(server: Server<'_>, prefix: &[u8]) {
+    log_obstacle(server, Some(prefix), |obstacle| !obstacle.is_said_at_start());
+}
+
+fn log_obstacle(server: Server<'_>, prefix: Option<&[u8]>, is_wanted: fn(&Obstacle) -> bool) {
+    let Some(prefix) = prefix.filter(|_| server.all().any(|server| !daemons([server.site()]).is_empty())) else {
+        return;
+    };
+    let (uid, gid) = children_ids();
+    let user = SystemAccounts.user_numbered(uid);
+    let groups = user.map_or_else(|| vec![gid], |user| SystemAccounts.groups_of(&user.name, gid));
+    let visitor = Visitor { uid, groups };
+    let prefix = Path::new(OsStr::from_bytes(prefix));
+    if let Some(obstacle) = Obstacle::before(prefix, &visitor).filter(is_wanted) {
+        let (text, prefix) = (obstacle.text(&visitor), prefix.display());
+        log_line!(server, Error, codes::SOCKETS_OUT_OF_REACH; "the sockets of process groups cannot be below {prefix} (WSGISocketPrefix): {text}; as it is, requests for process groups are answered with 503");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -81,9 +82,9 @@ impl Supervisor {
         let directory = self.enter_directory(&begin.socket_directory, owner).map_err(|error| Obstacle {
             code: codes::SOCKET_DIRECTORY,
             text: format!(
-                "the socket directory {} cannot be used: {error}; set WSGISocketPrefix to a path in a directory that \
-                 only root can write to",
-                Show(&begin.socket_directory)
+                "the socket directory {} cannot be used: {error}; {}",
+                Show(&begin.socket_directory),
+                remedy(&error, &begin.socket_directory)
             ),
         })?;
         if let Some(groups) = groups.filter(|_| identity::is_root() && httpd_uid != 0) {
@@ -144,5 +145,40 @@ impl Supervisor {
     fn site(&self, httpd_uid: u32) -> io::Result<Rc<Site>> {
         let null = File::open("/dev/null")?;
         Ok(Rc::new(Site { null: null.into(), descriptors: self.descriptors, httpd_uid }))
+    }
+}
+
+/// What to do about a directory that cannot be made or used.
+fn remedy(error: &io::Error, directory: &Text) -> String {
+    let parent = path(directory).parent().unwrap_or(Path::new("/")).display();
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => format!(
+            "{parent} has to be a directory that is there: make it (mkdir {parent}), or set WSGISocketPrefix to a path in \
+             another one, such as /run/wsgi"
+        ),
+        io::ErrorKind::StorageFull | io::ErrorKind::ReadOnlyFilesystem => {
+            "set WSGISocketPrefix to a path in a file system that can be written to, such as /run/wsgi".to_owned()
+        }
+        _ if identity::is_root() => {
+            "set WSGISocketPrefix to a path in a directory that only root can write to, such as /run/wsgi".to_owned()
+        }
+        _ => {
+            let user = identity::user();
+            format!(
+                "set WSGISocketPrefix to a path in a directory that user {user}, who has started httpd, can write to"
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remedy_for_a_directory_that_is_not_there_is_to_make_it() {
+        let remedy = |kind: io::ErrorKind| remedy(&kind.into(), &"/run/nowhere/wsgi.1".into());
+        assert!(remedy(io::ErrorKind::NotFound).contains("mkdir /run/nowhere"));
+        assert!(!remedy(io::ErrorKind::PermissionDenied).contains("mkdir"));
     }
 }
