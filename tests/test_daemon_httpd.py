@@ -3,6 +3,7 @@
 import os
 import pwd
 import signal
+import socket
 import threading
 import time
 
@@ -23,15 +24,32 @@ def application(environ, start_response):
 """
 
 
+PATIENT = """
+def application(environ, start_response):
+    count = len(environ["wsgi.input"].read())
+    body = str(count).encode() if count else bytes(2_000_000)
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
 class Load:
-    """Clients that ask without end, each on a connection of its own for each request, and note what goes wrong."""
+    """Clients that ask without end, each on a connection of its own for each request, and note what goes wrong.
+
+    Beside those that are quick there is one that reads a large response slowly and one that sends its request slowly,
+    head and body, so that some request is always under way.
+    """
 
     def __init__(self, app, clients=3):
         self.app = app
         self.answered = 0
+        self.slowly_read = 0
+        self.slowly_sent = 0
         self.failures = []
+        self._patient = app.site.script(PATIENT, name="patient.wsgi")
         self._ended = threading.Event()
-        self._clients = [threading.Thread(target=self._ask) for _ in range(clients)]
+        deeds = [self._ask] * clients + [self._read_slowly, self._send_slowly]
+        self._clients = [threading.Thread(target=deed) for deed in deeds]
 
     def __enter__(self):
         for client in self._clients:
@@ -42,22 +60,67 @@ class Load:
         self._ended.set()
         for client in self._clients:
             client.join()
+        assert self.failures or (self.slowly_read and self.slowly_sent), "the slow clients have had no answer"
 
     def wait_for_answers(self, count=20):
         goal = self.answered + count
         wait_until(lambda: self.answered >= goal or self.failures, f"{count} more answers")
 
     def _ask(self):
-        while not self._ended.is_set():
-            try:
-                response = self.app.get()
-            except (OSError, http1.Incomplete) as error:
-                self.failures.append(repr(error))
-                continue
+        for response in self._responses(self.app.get):
             if response.body == b"hello":
                 self.answered += 1
             else:
                 self.failures.append((response.status, response.body[:80]))
+
+    def _read_slowly(self):
+        def read():
+            with self.app.site.connect(30.0) as connection:
+                # Less than the response, so that httpd has to wait for this client.
+                connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 << 10)
+                connection.send_request("GET", self._patient.url)
+                response = connection.head()
+                length = int(response.header("Content-Length") or 0)
+                taken = 0
+                while response.status == 200 and taken < length:
+                    self._rest()
+                    part = min(length - taken, 100_000)
+                    connection.discard(part)
+                    taken += part
+                return response, taken
+
+        for response, taken in self._responses(read):
+            if (response.status, taken) == (200, 2_000_000):
+                self.slowly_read += 1
+            else:
+                self.failures.append(("slow reader", response.status, taken))
+
+    def _send_slowly(self):
+        def send():
+            with self.app.site.connect(30.0) as connection:
+                head = f"POST {self._patient.url} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n".encode()
+                for part in [head[:20], head[20:], *[bytes(10_000)] * 10]:
+                    self._rest()
+                    connection.send(part)
+                return connection.response()
+
+        for response in self._responses(send):
+            if (response.status, response.body) == (200, b"100000"):
+                self.slowly_sent += 1
+            else:
+                self.failures.append(("slow sender", response.status, response.body[:80]))
+
+    def _responses(self, ask):
+        while not self._ended.is_set():
+            try:
+                yield ask()
+            except (OSError, http1.Incomplete) as error:
+                self.failures.append(f"{ask.__name__}: {error!r}")
+
+    @staticmethod
+    def _rest():
+        """The pace of a slow client; it goes on when the others have ended."""
+        time.sleep(0.03)
 
 
 @ours
@@ -137,6 +200,26 @@ def test_a_changed_group_gets_new_workers_and_an_unchanged_one_keeps_its_own(new
     wait_until(lambda: site.process() != main_before, "a worker of the changed group")
     wait_until(lambda: not is_alive(main_before), "the old worker to end")
     assert Puppet(site).value("sys.modules['mod_wsgi'].threads_per_process") == 3
+
+
+@ours
+@line("IMP-13")
+def test_a_group_that_each_reload_changes_loses_no_request(new_daemon):
+    site = new_daemon("processes=2 threads=4").start()
+    app = site.script(HELLO)
+    assert app.get().body == b"hello"
+    site.log.allow("AH00484")
+    with Load(app) as load:
+        # One of these raises processes beyond the seats that the group has had.
+        for options in ["processes=2 threads=5", "processes=6 threads=4", "processes=1 threads=8", "processes=2 threads=4"]:
+            before = set(site.workers())
+            site.door = daemon(options)
+            site.configure("")
+            load.wait_for_answers()
+            site.graceful()
+            load.wait_for_answers()
+            wait_until(lambda before=before: not before & set(site.workers()), "other workers", timeout=30)
+    assert not load.failures, load.failures[:5]
 
 
 @ours

@@ -20,6 +20,7 @@ fn main() -> io::Result<()> {
         ("settings", seeds::settings()),
         ("status_and_headers", seeds::status_and_headers()),
         ("proxy_headers", seeds::proxy_headers()),
+        ("seat_end", seeds::seat_ends()),
         ("frames", frames),
         ("control", messages),
     ] {
