@@ -183,11 +183,18 @@ impl GroupState {
             let pool = Pool::make(self.terms.clone(), title, first, count)
                 .map_err(|error| Problem { code: error.code(), text: error.to_string() })?;
             self.pools.push(pool);
-            if let Some(pool) = self.pools.last_mut() {
-                pool.act(&self.log, now);
-            }
         }
         Ok(())
+    }
+
+    /// The same, and starts their processes. At a reload that comes with the turn's end, after httpd has been told: its
+    /// parent waits for that.
+    fn fill_and_start(&mut self, now: Instant) -> Result<(), Problem> {
+        let filled = self.fill(now);
+        for pool in &mut self.pools {
+            pool.act(&self.log, now);
+        }
+        filled
     }
 
     /// No seats: the pools of before have to give theirs up before the new ones can start.
@@ -259,7 +266,7 @@ impl GroupState {
             pool.end();
         }
         if !self.wanted.is_empty()
-            && let Err(problem) = self.fill(now)
+            && let Err(problem) = self.fill_and_start(now)
         {
             self.refuse(&problem.text);
         }

@@ -35,7 +35,7 @@ impl GroupState {
             return Answer::Here(pool.seat_range());
         }
         self.wanted.push(Title { name: Some(name.clone()), is_open: ask.is_open });
-        match self.fill(now) {
+        match self.fill_and_start(now) {
             Ok(()) if !self.wanted.is_empty() => Answer::Later,
             Ok(()) => self.pools.last().map_or(Answer::Later, |pool| Answer::Here(pool.seat_range())),
             Err(problem) => {
