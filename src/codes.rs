@@ -136,6 +136,10 @@ codes! {
     GROUP_UNUSABLE = "WSGI0391",
     /// There is no supervisor, so no process group can run.
     NO_SUPERVISOR = "WSGI0392",
+    /// Workers cannot be told what httpd's scoreboard says.
+    NO_SERVER_BOARD = "WSGI0460",
+    /// Slow requests are to be told, and to nobody.
+    NO_COLLECTOR = "WSGI0461",
     /// A defect of this module.
     PANIC = "WSGI0300",
 }

@@ -8,7 +8,7 @@ from harness.httpd import Httpd
 FLAGS_OF_THE_SERVER = (
     "WSGIDontWriteBytecode WSGICaseSensitivity WSGIRestrictEmbedded "
     "WSGIRestrictStdin WSGIRestrictStdout WSGIRestrictSignal WSGIPerInterpreterGIL WSGIFreeThreading "
-    "WSGIDestroyInterpreter WSGIVerboseDebugging"
+    "WSGIDestroyInterpreter WSGIVerboseDebugging WSGIServerMetrics"
 ).split()
 
 FLAGS_OF_A_DIRECTORY = (
@@ -309,3 +309,38 @@ def test_log_level_knows_the_module(accepts, refuses):
 )
 def test_a_refusal_names_directive_value_and_what_is_accepted(refuses, directive, value, accepted):
     refuses(f"{directive} {value}", directive, value, accepted)
+
+
+# -- telemetry
+
+
+@line("CFG-34")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("udp:127.0.0.1:9", "target must be 'unix:/path'"),
+        ("unix:/p interval=0.1", "interval must be at least"),
+        ("unix:/p 5", "second argument must be 'interval=N'"),
+    ],
+)
+def test_a_telemetry_service_is_a_unix_socket_and_an_interval(refuses, arguments, message):
+    refuses(f"WSGITelemetryService {arguments}", message)
+
+
+@line("CFG-34")
+@pytest.mark.parametrize("arguments", ["unix:/p", "unix:/p interval=0.5", "unix:/p interval=10"])
+def test_a_telemetry_service_is_accepted(accepts, arguments):
+    accepts(f"WSGITelemetryService {arguments}\nWSGISlowRequests 0.5\nWSGITelemetryOptions +CaptureUserAgent")
+
+
+@line("CFG-35")
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [("+CaptureUserAgent All", "cannot mix +/- form"), ("CaptureEverything", "unknown flag")],
+)
+def test_telemetry_options_are_known_flags_of_one_form(refuses, flags, message):
+    refuses(f"WSGITelemetryOptions {flags}", message)
+
+
+def test_slow_requests_take_a_time(refuses):
+    refuses("WSGISlowRequests -1", "must be non-negative")

@@ -329,6 +329,37 @@ def test_subscribing_to_signals_in_embedded_mode_is_ignored_and_said(serve, log)
     assert log.wait_for("Ignoring.*sign|subscribe_signals.* outside daemon mode").level == "info"
 
 
+@line("PY-181")
+def test_what_was_sent_of_a_stream_and_of_a_file_is_counted(script):
+    app = script(
+        RECORDER + "import tempfile\ndef serve(environ, start_response):\n"
+        "    start_response('200 OK', [('X-Id', environ['mod_wsgi.request_id'])])\n"
+        "    if environ['QUERY_STRING'] == 'file':\n"
+        "        file = tempfile.TemporaryFile()\n        file.write(b'x' * 5000)\n        file.seek(1000)\n"
+        "        return environ['wsgi.file_wrapper'](file)\n"
+        "    return iter([b'one', b'', b'three'])\n"
+    )
+    for query, expected in (("?stream", 8), ("?file", 4000)):
+        response = app.get(query)
+        assert len(response.body) == expected
+        finished = told(app, response.header("X-Id"))[-1][1]
+        assert (finished["status"], finished["output_length"]) == (200, expected)
+        assert finished["output_writes"] >= 1 and finished["output_time"] >= 0
+
+
+@line("PY-181", "PY-182", "PY-206")
+def test_an_interrupted_request_finishes_with_504_and_is_no_exception(new_daemon):
+    site = new_daemon("threads=1 request-timeout=1 interrupt-timeout=20").start()
+    app = site.script(
+        RECORDER + "import time\ndef serve(environ, start_response):\n"
+        "    end = time.monotonic() + 60\n    while time.monotonic() < end: pass\n"
+    )
+    assert app.get().status == 504
+    events = told(app)
+    assert [name for name, _ in events] == ["request_started", "request_finished"]
+    assert events[-1][1]["status"] == 504
+
+
 # -- the process
 
 SIGNALLED = """

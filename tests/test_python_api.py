@@ -43,3 +43,48 @@ def test_each_script_of_the_page_answers_what_the_page_says(script, text, answer
     if answer is not None:
         assert response.text == answer.rstrip("\n")
     script(FORGET).get()
+
+
+# Rows of "Always there", below "The environ": keys, and their type.
+ROW = re.compile(r"^\| (`[^|]+`) \| (\w+) \| [^|]+ \|$", re.MULTILINE)
+
+
+def documented_keys():
+    section = PAGE.split("\nAlways there:\n")[1].split("\nThere if ")[0]
+    return {key: kind for keys, kind in ROW.findall(section) for key in re.findall(r"`([^`]+)`", keys)}
+
+
+@ours
+def test_each_key_of_the_environ_that_is_always_there_is_there_with_its_type(serve):
+    def application(environ, start_response):
+        import json
+
+        kinds = {key: type(value).__name__ for key, value in environ.items()}
+        start_response("200 OK", [])
+        return [json.dumps(kinds).encode()]
+
+    kinds = serve(application).json()
+    documented = documented_keys()
+    assert len(documented) > 40
+    assert {key: kinds.get(key) for key, kind in documented.items() if kind != "object"} == {
+        key: kind for key, kind in documented.items() if kind != "object"
+    }
+    assert set(documented) <= set(kinds)
+    # And nothing else, but for headers and what the page names beside.
+    others = set(kinds) - set(documented)
+    assert all(key.startswith("HTTP_") or f"`{key}`" in PAGE for key in others), others
+    assert not {"HTTPS", "PATH", "GATEWAY_INTERFACE"} & set(kinds)
+
+
+@ours
+def test_each_name_of_the_module_is_on_the_page(serve):
+    def application(environ, start_response):
+        import json
+
+        import mod_wsgi
+
+        start_response("200 OK", [])
+        return [json.dumps([name for name in dir(mod_wsgi) if not name.startswith("_")]).encode()]
+
+    missing = [name for name in serve(application).json() if not re.search(rf"`{name}(\(\))?`", PAGE)]
+    assert missing == []

@@ -5,10 +5,11 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
 use gateway::embedded::{
     ABI, AskerTable, Bytes, ExchangeTable, FAULT_ANSWERED, FAULT_CLIENT_GONE, FAULT_FAILED, FAULT_REFUSED,
-    FAULT_TIMED_OUT, Fault, LogTable, ProcessTable,
+    FAULT_TIMED_OUT, Fault, LogTable, ProcessTable, TakeBytes,
 };
 use gateway::{Asker, Exchange, Flow, Level, ReadError, RequestLog, WriteError, record_pieces};
 
@@ -17,7 +18,10 @@ use super::server::Server;
 
 /// The process's functions, for [`gateway::embedded::HostTable::prepare`].
 pub(super) const PROCESS: ProcessTable =
-    ProcessTable { abi: ABI, log: log_of_process, is_logged: is_logged_in_process };
+    ProcessTable { abi: ABI, log: log_of_process, is_logged: is_logged_in_process, server };
+
+/// What gives the scoreboard to applications, if they may have it; fixed when Python starts.
+pub(super) static SERVER: OnceLock<fn() -> Option<Vec<u8>>> = OnceLock::new();
 
 /// An exchange's functions; their context is a `*mut &mut dyn Exchange`.
 pub(super) static EXCHANGE: ExchangeTable = ExchangeTable { read, start, write, send_file, is_client_gone };
@@ -202,6 +206,15 @@ unsafe extern "C" fn log_of_process(level: c_int, line: Bytes) {
             }
         }
     });
+}
+
+unsafe extern "C" fn server(take: TakeBytes, context: *mut c_void) {
+    let block = catch_unwind(|| SERVER.get().and_then(|read| read())).unwrap_or(None);
+    if let Some(block) = block {
+        // SAFETY: the host passes its function with the context that belongs to it (python/embedded.rs, server()); the block
+        // outlives the call.
+        unsafe { take(context, Bytes { data: block.as_ptr(), len: block.len() }) }
+    }
 }
 
 unsafe extern "C" fn is_logged_in_process(level: c_int) -> c_int {

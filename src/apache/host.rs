@@ -12,7 +12,7 @@ use std::time::Duration;
 use gateway::embedded::{ABI, Asked, Bytes, HostTable, Served, TABLE_SYMBOL};
 use gateway::{Asker, Exchange, Outcome, RequestLog};
 
-use super::callbacks::{ASKER, Asking, EXCHANGE, PROCESS, REQUEST_LOG};
+use super::callbacks::{ASKER, Asking, EXCHANGE, PROCESS, REQUEST_LOG, SERVER};
 
 /// What a Python to be embedded consists of.
 #[derive(Clone, Debug)]
@@ -57,7 +57,8 @@ type PyBytesMain = unsafe extern "C" fn(c_int, *mut *mut c_char) -> c_int;
 const START_LIMIT_MS: u64 = 60_000;
 
 impl Host {
-    /// Starts Python in this child: once, from whichever thread needs it first.
+    /// Starts Python in this child: once, from whichever thread needs it first. `server` gives applications what httpd's
+    /// scoreboard says, if they may have it.
     ///
     /// # Errors
     /// See [`StartError`]. Nothing is undone: a child tries once.
@@ -66,7 +67,11 @@ impl Host {
         host: &Path,
         arguments: Vec<CString>,
         settings: &[u8],
+        server: Option<fn() -> Option<Vec<u8>>>,
     ) -> Result<Host, StartError> {
+        if let Some(read) = server {
+            let _ = SERVER.set(read);
+        }
         // RTLD_GLOBAL: extension modules find Python's symbols in the process, not by linking it.
         let python = open(&files.library, libc::RTLD_NOW | libc::RTLD_GLOBAL)?;
         let host = CString::new(host.as_os_str().as_bytes()).expect("a path that was opened has no NUL");

@@ -22,6 +22,7 @@ mod pool;
 mod process;
 mod regex;
 mod request;
+pub(crate) mod scoreboard;
 mod server;
 mod status;
 mod table;

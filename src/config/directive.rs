@@ -11,7 +11,7 @@ use super::word::Words;
 use super::written::{Direction, DirectoryWritten, ServerWritten, Text};
 use super::{
     Accounts, GroupNames, Line, Pattern, Refusal, Remark, alias, asked, daemon, handler, import, interpreters, proxies,
-    script, socket, value,
+    script, socket, telemetry, value,
 };
 use crate::codes;
 
@@ -405,6 +405,25 @@ pub const DIRECTIVES: &[Directive] = &[
     interpreter_flag!(c"WSGIRestrictStdin", restrict_stdin, c"On to forbid the use of sys.stdin"),
     interpreter_flag!(c"WSGIRestrictStdout", restrict_stdout, c"On to forbid the use of sys.stdout"),
     interpreter_flag!(c"WSGIRestrictSignal", restrict_signal, c"Off to let applications install signal handlers"),
+    global_flag!(c"WSGIServerMetrics", server_metrics, c"On to let embedded applications read httpd's scoreboard"),
+    raw(
+        c"WSGITelemetryService",
+        Context::GlobalOnly,
+        c"unix:/path of a collector's socket, and interval=seconds",
+        telemetry::service,
+    ),
+    one(
+        c"WSGISlowRequests",
+        Context::GlobalOnly,
+        c"seconds from which on a request is told one by one",
+        telemetry::slow_requests,
+    ),
+    raw(
+        c"WSGITelemetryOptions",
+        Context::GlobalOnly,
+        c"what is told beside: CaptureUserAgent, None or All",
+        telemetry::options,
+    ),
     Directive {
         name: c"<WSGIInterpreterOptions",
         context: Context::GlobalOnly,
@@ -469,7 +488,7 @@ mod tests {
             ["WSGIAccessScript", "WSGIAuthUserScript", "WSGIAuthGroupScript", "WSGIGroupAuthoritative"]
         );
         assert_eq!(named(Context::GlobalOnly).len() + 4 + 6 + 10 + 4, DIRECTIVES.len());
-        assert_eq!(DIRECTIVES.len(), 45);
+        assert_eq!(DIRECTIVES.len(), 49);
     }
 
     #[test]
@@ -507,6 +526,7 @@ mod tests {
             "WSGIDestroyInterpreter",
             "WSGIVerboseDebugging",
             "WSGISocketRotation",
+            "WSGIServerMetrics",
             "WSGIGroupAuthoritative",
         ];
         for name in flags {

@@ -69,6 +69,10 @@ impl PythonWritten {
             restrict_embedded: inner.restrict_embedded.or(base.restrict_embedded),
             case_sensitivity: inner.case_sensitivity.or(base.case_sensitivity),
             destroy_interpreter: inner.destroy_interpreter.or(base.destroy_interpreter),
+            server_metrics: inner.server_metrics.or(base.server_metrics),
+            telemetry: over(&inner.telemetry, &base.telemetry),
+            slow_requests: inner.slow_requests.or(base.slow_requests),
+            capture_user_agent: inner.capture_user_agent.or(base.capture_user_agent),
         }
     }
 }

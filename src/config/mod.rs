@@ -6,7 +6,8 @@
 //! `written` keeps it, `remark` what is odd about it, `merge` lays inner over outer, [`settled`] answers for a request, [`alias`] and `matching` map
 //! URLs to scripts, [`handler`] gives names to them, [`daemon`], `daemon_options`, `given` and [`identity`] are about one process group, [`roster`] about all of them and
 //! the configuration as a whole, [`socket`] about where they are reached, `proxies` about who is believed, [`import`] lists what is loaded at start, `asked` what is asked about requests, [`expand`] makes group names, [`python`]
-//! says how the interpreter is started, [`interpreters`] what some have apart, [`removed`] is about what is no more. The directives' pages are those of docs/directives/README.md.
+//! says how the interpreter is started, [`interpreters`] what some have apart, `telemetry` where processes send what they measure,
+//! [`removed`] is about what is no more. The directives' pages are those of docs/directives/README.md.
 
 pub mod accounts;
 pub mod alias;
@@ -33,6 +34,7 @@ mod sample;
 mod script;
 pub mod settled;
 pub mod socket;
+mod telemetry;
 mod value;
 mod word;
 mod written;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::interpreters::{Block, blocks_of};
+use super::telemetry::Telemetry;
 use super::written::{ServerWritten, Text};
 
 /// Where the hashes of `str` and `bytes` start from.
@@ -50,6 +51,14 @@ pub struct PythonSettings {
     pub destroy_interpreter: bool,
     /// What some interpreters have apart.
     pub blocks: Vec<Block>,
+    /// Whether embedded applications may read httpd's scoreboard.
+    pub server_metrics: bool,
+    /// Where processes send what they measure.
+    pub telemetry: Option<Telemetry>,
+    /// Requests that take as long are told one by one; `None`: none are.
+    pub slow_requests: Option<Duration>,
+    /// Whether the browser's name is told of them.
+    pub capture_user_agent: bool,
 }
 
 impl PythonSettings {
@@ -74,6 +83,10 @@ impl PythonSettings {
             case_sensitivity: case_sensitive(main),
             destroy_interpreter: written.destroy_interpreter.unwrap_or(true),
             blocks: written.blocks.clone(),
+            server_metrics: written.server_metrics.unwrap_or(false),
+            telemetry: written.telemetry.clone(),
+            slow_requests: written.slow_requests,
+            capture_user_agent: written.capture_user_agent.unwrap_or(false),
         }
     }
 

@@ -4,6 +4,7 @@
 //! Texts are shared, not copied, since httpd merges sections anew for every request.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gateway::proxy::{Network, ProxyHeader};
 
@@ -16,6 +17,7 @@ use super::interpreters::{Block, InterpreterWritten};
 use super::python::HashSeed;
 use super::remark::{Line, Remark};
 use super::settled::HeadMapping;
+use super::telemetry::Telemetry;
 
 /// A text from the configuration.
 pub(super) type Text = Arc<[u8]>;
@@ -109,4 +111,8 @@ pub(super) struct PythonWritten {
     pub(super) restrict_embedded: Option<bool>,
     pub(super) case_sensitivity: Option<bool>,
     pub(super) destroy_interpreter: Option<bool>,
+    pub(super) server_metrics: Option<bool>,
+    pub(super) telemetry: Option<Telemetry>,
+    pub(super) slow_requests: Option<Duration>,
+    pub(super) capture_user_agent: Option<bool>,
 }

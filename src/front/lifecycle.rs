@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::check::prefix;
 use super::daemon::{self, Roster};
 use super::python::{self, Embedding};
-use super::remarks;
+use super::{remarks, server_board};
 use crate::apache::{Answer, Pool, Server, announce, is_preliminary_pass, log_line};
 use crate::codes;
 use crate::config::{Import, PythonSettings, imports_of};
@@ -22,6 +22,7 @@ pub(crate) fn post_config(pool: Pool<'_>, server: Server<'_>) -> Answer {
     }
     announce(pool, concat!("mod_wsgi_rs/", env!("CARGO_PKG_VERSION")));
     remarks::log_lines(server);
+    remarks::log_telemetry(server, &PythonSettings::of(server.settings()));
     if let Some(embedding) = embedding(pool, server) {
         server.set_fact(embedding);
     }
@@ -59,6 +60,7 @@ fn embedding(pool: Pool<'_>, server: Server<'_>) -> Option<Embedding> {
 /// takes running the interpreter.
 pub(crate) fn test_config(server: Server<'_>) {
     remarks::log_lines(server);
+    remarks::log_telemetry(server, &PythonSettings::of(server.settings()));
     remarks::log_python_path(server, &PythonSettings::of(server.settings()));
     remarks::log_imports(server, all_imports(server));
     log_missing_interpreter(server);
@@ -79,6 +81,7 @@ fn log_missing_interpreter(server: Server<'_>) {
 /// A child has started: prepare Python's start, and run the import scripts, if there are any.
 pub(crate) fn child_init(server: Server<'_>) {
     daemon::child_init();
+    server_board::child_init(server);
     python::set_environment(server);
     let mut imports = all_imports(server);
     imports.retain(|import| !python::is_impossible(server, import));
@@ -100,6 +103,7 @@ pub(crate) fn monitor(server: Server<'_>) {
 
 /// A child ends.
 pub(crate) fn child_exit() {
+    server_board::child_exit();
     let Some(host) = python::running_host() else { return };
     if !host.stop(EXIT_LIMIT)
         && let Some(server) = Server::main()

@@ -15,6 +15,7 @@ mod python;
 mod remarks;
 mod respond;
 mod route;
+mod server_board;
 mod settings_block;
 mod target;
 pub(crate) mod translate;

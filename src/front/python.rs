@@ -2,11 +2,12 @@
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::parent_id;
 use std::sync::OnceLock;
 
 use super::installation::{Home, Installation, executable};
-use super::remarks;
 use super::settings_block::{Process, settings_block};
+use super::{remarks, server_board};
 use crate::apache::{Host, Httpd, PythonFiles, Server, host_file, library_directory, log_line, set_variable};
 use crate::codes;
 use crate::config::{Import, PythonSettings};
@@ -122,6 +123,7 @@ fn run(embedding: &Embedding, found: &Found) -> Result<Host, String> {
         door: "embedded",
         process_group: b"",
         host_directory,
+        httpd_pid: parent_id(),
         is_multithread: httpd.is_multithread,
         is_multiprocess: httpd.is_multiprocess,
     };
@@ -131,5 +133,6 @@ fn run(embedding: &Embedding, found: &Found) -> Result<Host, String> {
         }
     })
     .map_err(|err| err.to_string())?;
-    Host::start(&found.files, &host, arguments, &block).map_err(|err| err.to_string())
+    let server = settings.server_metrics.then_some(server_board::snapshot as fn() -> Option<Vec<u8>>);
+    Host::start(&found.files, &host, arguments, &block, server).map_err(|err| err.to_string())
 }

@@ -31,6 +31,13 @@ fn log(server: Server<'_>, remark: &Remark) {
     }
 }
 
+/// Logs that slow requests are told to nobody.
+pub(super) fn log_telemetry(server: Server<'_>, settings: &PythonSettings) {
+    if settings.slow_requests.is_some() && settings.telemetry.is_none() {
+        log_line!(server, Warning, codes::NO_COLLECTOR; "WSGISlowRequests has no effect without WSGITelemetryService, which says where slow requests are told; add it, or take WSGISlowRequests out");
+    }
+}
+
 /// Logs which entries of `WSGIPythonPath` are not there.
 pub(super) fn log_python_path(server: Server<'_>, settings: &PythonSettings) {
     for entry in settings.path_entries().filter(|entry| is_missing(path(entry))) {

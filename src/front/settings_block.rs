@@ -35,6 +35,8 @@ pub(super) struct Process<'a> {
     pub(super) process_group: &'a [u8],
     /// Where the host library and the support package lie.
     pub(super) host_directory: &'a [u8],
+    /// httpd's parent.
+    pub(super) httpd_pid: u32,
     /// Whether it may serve several requests at once.
     pub(super) is_multithread: bool,
     /// Whether other processes may serve the same application.
@@ -72,6 +74,16 @@ pub(super) fn settings_block(
     writer.set(b"restrict_stdout", flag(python.restrict_stdout));
     writer.set(b"restrict_signal", flag(python.restrict_signal));
     writer.set(b"case_sensitivity", flag(python.case_sensitivity));
+    if let Some(telemetry) = &python.telemetry {
+        writer.set(b"telemetry", &telemetry.path);
+        writer.set(b"telemetry_interval", telemetry.interval.as_secs_f64().to_string().as_bytes());
+        writer.set(b"telemetry_user_agent", flag(python.capture_user_agent));
+        // Processes are shown by the httpd that they belong to.
+        writer.set(b"httpd_pid", process.httpd_pid.to_string().as_bytes());
+        if let Some(threshold) = python.slow_requests {
+            writer.set(b"slow_requests", threshold.as_secs_f64().to_string().as_bytes());
+        }
+    }
     if let Some(path) = &python.path {
         writer.set(b"python_path", path);
     }

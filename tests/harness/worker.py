@@ -51,6 +51,7 @@ LIMITS = {
     "queue_timeout": 0,
     "socket_timeout": 20,
     "is_dumpable": False,
+    "has_server_board": False,
     "log_level": 7,
 }
 

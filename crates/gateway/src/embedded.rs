@@ -8,7 +8,7 @@
 use std::ffi::{c_char, c_int, c_void};
 
 /// Changes whenever anything in this file does.
-pub const ABI: u32 = 3;
+pub const ABI: u32 = 4;
 
 /// Name of the host's exported function `extern "C" fn() -> *const HostTable`.
 pub const TABLE_SYMBOL: &std::ffi::CStr = c"wsgi_host_table";
@@ -120,7 +120,13 @@ pub struct ProcessTable {
     pub log: unsafe extern "C" fn(level: c_int, line: Bytes),
     /// Whether a line of that level would be written for the main server.
     pub is_logged: unsafe extern "C" fn(level: c_int) -> c_int,
+    /// Hands what httpd's scoreboard says (a `wire::ServerBlock`) to `take`, which copies it; does not call it where
+    /// applications may not know.
+    pub server: unsafe extern "C" fn(take: TakeBytes, context: *mut c_void),
 }
+
+/// What is called with bytes that are there for the length of the call.
+pub type TakeBytes = unsafe extern "C" fn(context: *mut c_void, block: Bytes);
 
 /// The host's functions. All are safe to call from any thread, none while holding the GIL.
 #[repr(C)]

@@ -35,6 +35,13 @@ pub(crate) struct Amount {
 }
 
 impl Amount {
+    /// Adds another one.
+    pub(crate) fn join(&mut self, other: Amount) {
+        self.calls += other.calls;
+        self.bytes += other.bytes;
+        self.time += other.time;
+    }
+
     /// Adds a call that began at a [`moment`] and has just ended.
     pub(crate) fn add(&mut self, bytes: u64, began: Option<Instant>) {
         self.calls += 1;

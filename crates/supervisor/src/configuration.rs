@@ -12,6 +12,8 @@ use crate::seat::Board;
 pub(crate) struct Entry {
     pub(crate) group: Group,
     pub(crate) board: Board,
+    /// What httpd's scoreboard says, for workers.
+    pub(crate) server: Option<OwnedFd>,
     pub(crate) log: Log,
 }
 
@@ -49,9 +51,10 @@ impl Incoming {
             ToSupervisor::Group(group) => {
                 let configuration = self.0.as_mut().ok_or("a group before the beginning of a configuration")?;
                 let board = descriptors.next().ok_or("a group without its scoreboard")?;
+                let server = if group.has_server_board { descriptors.next() } else { None };
                 let log = Log::new(descriptors.next(), group.syslog.as_deref(), group.log_level);
                 match Board::new(board) {
-                    Ok(board) => configuration.entries.push(Entry { group, board, log }),
+                    Ok(board) => configuration.entries.push(Entry { group, board, server, log }),
                     Err(error) => {
                         let name = String::from_utf8_lossy(&group.name).into_owned();
                         configuration.refused.push(format!("{name}: its scoreboard cannot be mapped: {error}"));

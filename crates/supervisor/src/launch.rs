@@ -35,6 +35,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) own: Own,
     pub(crate) listener: BorrowedFd<'a>,
     pub(crate) scoreboard: BorrowedFd<'a>,
+    /// What httpd's scoreboard says, if the group may know.
+    pub(crate) server: Option<BorrowedFd<'a>>,
 }
 
 /// A worker that has been started.
@@ -80,7 +82,7 @@ pub(crate) fn launch(launch: &Launch<'_>) -> io::Result<Launched> {
         is_directory_required: group.is_directory_required,
         umask: group.umask,
         // The places of wire::control::descriptor, after the standard ones.
-        places: vec![
+        places: [
             launch.site.null.as_fd(),
             print.as_fd(),
             print.as_fd(),
@@ -88,7 +90,10 @@ pub(crate) fn launch(launch: &Launch<'_>) -> io::Result<Launched> {
             launch.listener,
             launch.scoreboard,
             settings.as_fd(),
-        ],
+        ]
+        .into_iter()
+        .chain(launch.server)
+        .collect(),
     };
     let (pid, report) = spawn::start(&plan)?;
     Ok(Launched { pid, channel, output, report })

@@ -139,14 +139,15 @@ impl Pool {
 
     fn start(&mut self, index: usize, log: &Log, now: Instant) {
         let Some(seat) = self.seats.get_mut(index) else { return };
-        let Terms { group, board, site, .. } = &self.terms;
+        let Terms { group, board, server, site, .. } = &self.terms;
         seat.retry_at = None;
         let incarnation = seat.announce(board, self.generation);
         let own = self.terms.own(&self.title, seat.number(), incarnation, self.generation);
         // The process before may have changed that; one that cannot be changed back only makes this one wait.
         let _ = set_nonblocking(seat.share());
         let (listener, scoreboard) = (seat.share().as_fd(), board.as_fd());
-        let launch = Launch { site, group, own, listener, scoreboard };
+        let server = server.as_ref().map(|server| server.as_fd());
+        let launch = Launch { site, group, own, listener, scoreboard, server };
         match Worker::launch(&launch, now) {
             Ok(worker) => {
                 seat.name(board, worker.pid());

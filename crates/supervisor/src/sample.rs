@@ -46,6 +46,7 @@ pub(crate) fn group() -> Group {
         python: PYTHON.into(),
         arguments: Vec::new(),
         preload: Vec::new(),
+        has_server_board: false,
         log_level: Level::Info,
         syslog: None,
         worker: Default::default(),

@@ -1,5 +1,6 @@
 //! What all pools of a group are made from.
 
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use wire::control::{Group, Own, Preload, Text, seat_socket};
@@ -15,6 +16,7 @@ use crate::seat::Board;
 pub(crate) struct Terms {
     pub(crate) group: Rc<Group>,
     pub(crate) board: Rc<Board>,
+    pub(crate) server: Option<Rc<OwnedFd>>,
     pub(crate) directory: Rc<Directory>,
     pub(crate) site: Rc<Site>,
 }

@@ -31,6 +31,8 @@ pub mod descriptor {
     pub const SCOREBOARD: i32 = 5;
     /// A file with its settings block, to be read from the start and closed.
     pub const SETTINGS: i32 = 6;
+    /// What httpd's scoreboard says, for reading; only for a group that may know.
+    pub const SERVER: i32 = 7;
 }
 
 /// The descriptor of the channel to httpd's parent that a supervisor is started with.

@@ -75,6 +75,8 @@ pub(super) struct Handover<'a> {
 pub(super) struct GroupHandover<'a> {
     pub(super) group: Group,
     pub(super) scoreboard: BorrowedFd<'a>,
+    /// What httpd's scoreboard says, if the group may know.
+    pub(super) server: Option<BorrowedFd<'a>>,
     pub(super) log: Option<BorrowedFd<'a>>,
 }
 
@@ -177,7 +179,7 @@ fn tell(channel: &Channel, handover: &Handover<'_>, deadline: Instant) -> io::Re
     let main_log: Vec<_> = handover.main_log.into_iter().collect();
     send(ToSupervisor::Begin(handover.begin.clone()), &main_log)?;
     for one in &handover.groups {
-        let descriptors: Vec<_> = std::iter::once(one.scoreboard).chain(one.log).collect();
+        let descriptors: Vec<_> = std::iter::once(one.scoreboard).chain(one.server).chain(one.log).collect();
         send(ToSupervisor::Group(one.group.clone()), &descriptors)?;
     }
     let groups = u32::try_from(handover.groups.len()).map_err(io::Error::other)?;

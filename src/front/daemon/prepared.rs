@@ -13,6 +13,7 @@ use super::identities::Identity;
 use crate::apache::{Httpd, Log, Server, is_dumping_core};
 use crate::config::{Accounts, Daemon, PythonSettings, imports_of};
 use crate::front::installation::{Home, executable};
+use crate::front::server_board;
 use crate::front::settings_block::{Process, settings_block};
 
 /// Most pools of a group for application groups whose names clients choose.
@@ -46,6 +47,7 @@ pub(super) fn prepare(
     let text = |bytes: &[u8]| Text::from(bytes);
     let optional = |value: Option<&[u8]>| value.map(Text::from);
     let log_level = least_severe(server);
+    let has_server_board = daemon.server_metrics && server_board::board(server).is_some();
     Ok(control::Group {
         name: text(&daemon.name),
         id: identity.id,
@@ -82,9 +84,10 @@ pub(super) fn prepare(
         python: text(&interpreter(&python, daemon)?),
         arguments: arguments(&python, common.host_directory),
         preload: preload(common, daemon),
+        has_server_board,
         log_level,
         syslog: server.syslog(common.main).map(Text),
-        worker: Text(worker_block(common, server, daemon, &python, log_level)?),
+        worker: Text(worker_block(common, server, daemon, &python, log_level, has_server_board)?),
     })
 }
 
@@ -162,23 +165,24 @@ fn worker_block(
     daemon: &Daemon,
     python: &PythonSettings,
     log_level: Level,
+    has_server_board: bool,
 ) -> Result<Vec<u8>, String> {
     let process = Process {
         door: "daemon",
         process_group: &daemon.name,
         host_directory: common.host_directory.as_os_str().as_bytes(),
+        httpd_pid: std::process::id(),
         is_multithread: daemon.is_multithread(),
         is_multiprocess: daemon.is_multiprocess(),
     };
-    let worker = worker(server, daemon, log_level);
+    let worker = worker(server, daemon, log_level, has_server_board);
     settings_block(&process, common.httpd, python, |writer| {
         let processes = daemon.processes().to_string();
-        let texts: [(&[u8], Option<&[u8]>); 5] = [
+        let texts: [(&[u8], Option<&[u8]>); 4] = [
             (b"processes", Some(processes.as_bytes())),
             (b"home", daemon.home.as_deref()),
             (b"python_eggs", daemon.python_eggs.as_deref()),
             (b"locale", daemon.locale.as_deref()),
-            (b"server_metrics", daemon.server_metrics.then_some(b"1")),
         ];
         for (name, value) in texts {
             if let Some(value) = value {
@@ -190,7 +194,7 @@ fn worker_block(
     .map_err(|error| format!("its settings do not fit: {error}"))
 }
 
-fn worker(server: Server<'_>, daemon: &Daemon, log_level: Level) -> control::Worker {
+fn worker(server: Server<'_>, daemon: &Daemon, log_level: Level, has_server_board: bool) -> control::Worker {
     let seconds = |duration: Duration| duration.as_secs();
     let socket_timeout = if daemon.socket_timeout.is_zero() { server.timeout() } else { daemon.socket_timeout };
     control::Worker {
@@ -212,6 +216,7 @@ fn worker(server: Server<'_>, daemon: &Daemon, log_level: Level) -> control::Wor
         socket_timeout: seconds(socket_timeout).max(1),
         chroot: daemon.chroot.as_deref().map(Text::from),
         is_dumpable: is_dumping_core(),
+        has_server_board,
         log_level,
     }
 }

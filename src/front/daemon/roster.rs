@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use wire::ServerBoard;
 use wire::control::{Begin, Text};
 
 use super::group::{Group, Terms};
@@ -22,6 +23,7 @@ use crate::apache::{
 };
 use crate::codes;
 use crate::config::{Accounts, Daemon, Defined, NoDaemon, PythonSettings, daemons, find_daemon};
+use crate::front::server_board;
 
 /// The process groups of a configuration.
 #[derive(Default)]
@@ -167,6 +169,11 @@ impl Told {
         let groups = self.groups.iter().map(|ready| GroupHandover {
             group: ready.group.clone(),
             scoreboard: ready.identity.memory.as_fd(),
+            server: if ready.group.has_server_board {
+                server_board::board(server).map(ServerBoard::reading)
+            } else {
+                None
+            },
             log: servers.get(ready.server).and_then(|server| server.error_log()),
         });
         let handover = Handover { begin: self.begin.clone(), main_log: server.error_log(), groups: groups.collect() };

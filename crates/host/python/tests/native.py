@@ -72,6 +72,7 @@ class Host(ModuleType):
         self.most_verbose_level = 7
         self.is_log_broken = False
         self.is_measuring = False
+        self.told = []
         self.reason = ""
         self._thread = threading.local()
 
@@ -108,6 +109,9 @@ class Host(ModuleType):
 
     def shutdown_reason(self):
         return self.reason
+
+    def tell(self, kind, fields):
+        self.told.append((kind, fields))
 
     def track(self, requests):
         self.tracked = requests

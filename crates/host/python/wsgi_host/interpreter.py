@@ -108,8 +108,13 @@ def _add_site_directories(python_path):
 def _register(application_group, settings, waiting):
     from . import events, exits, extensions, file_wrapper, loader, modules, requests
 
+    watching = None
+    if "telemetry" in settings:
+        from . import garbage
+
+        watching = garbage.watch(application_group, settings)
     reporter = report.Reporter(application_group, settings)
-    names = GroupNames(modules, reporter, settings, waiting)
+    names = GroupNames(modules, reporter, settings, waiting, watching)
     scripts = loader.Loader(reporter, case_sensitive=settings["case_sensitivity"] != "0")
     _wsgi_host.register(
         template=_template(settings, modules),
@@ -138,16 +143,19 @@ def _register(application_group, settings, waiting):
 class GroupNames:
     """Where the name of the application group stands, for a worker that learns it from its first request."""
 
-    def __init__(self, modules, reporter, settings, waiting):
-        """`waiting`: the options that have waited for the name, or None."""
+    def __init__(self, modules, reporter, settings, waiting, watching):
+        """`waiting`: the options that have waited for the name, or None; `watching`: who watches the collector, likewise."""
         self._modules = modules
         self._reporter = reporter
         self._settings = settings
         self._waiting = waiting
+        self._watching = watching
 
     def adopt(self, application_group) -> None:
         """Called before the first script is loaded; never raises."""
         self._reporter.rename(application_group, self._settings)
+        if self._watching is not None:
+            self._watching.application_group = application_group
         if self._waiting is None:
             self._modules.rename(application_group)
             return

@@ -7,7 +7,7 @@ import sys
 from importlib.machinery import PathFinder
 from types import ModuleType
 
-from . import events, report
+from . import events, metrics, report
 from .file_wrapper import FileWrapper
 from .requests import RequestTimeout, active_requests, request_data
 
@@ -52,6 +52,8 @@ def _mod_wsgi(application_group, settings):
         "subscribe_events", "subscribe_shutdown", "subscribe_signals",
     ):  # fmt: skip
         setattr(module, name, getattr(events, name))
+    for name in ("start_recording_metrics", "request_metrics", "process_metrics", "server_metrics"):
+        setattr(module, name, getattr(metrics, name))
     _add_when_asked(module)
     installed = _regular_package("mod_wsgi")
     if installed is not None:

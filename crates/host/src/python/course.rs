@@ -3,6 +3,7 @@
 use super::serve::Arrival;
 use super::turn;
 use crate::measure;
+use crate::metrics::Moment;
 
 /// What is known of a request's way so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,13 +45,7 @@ impl Used {
     }
 
     fn now() -> Used {
-        // SAFETY: a zeroed rusage is a valid one; the kernel fills it in.
-        let usage = unsafe {
-            let mut usage: libc::rusage = std::mem::zeroed();
-            // It fails for wrong arguments only.
-            libc::getrusage(libc::RUSAGE_THREAD, &mut usage);
-            usage
-        };
+        let usage = usage(libc::RUSAGE_THREAD);
         Used { user_us: us(usage.ru_utime), system_us: us(usage.ru_stime), gil: turn::waited() }
     }
 
@@ -63,6 +58,30 @@ impl Used {
                 times: self.gil.times.saturating_sub(before.gil.times),
             },
         }
+    }
+}
+
+/// The present moment of the process.
+pub(super) fn process_moment() -> Moment {
+    let usage = usage(libc::RUSAGE_SELF);
+    Moment { us: now_us(), user_us: us(usage.ru_utime), system_us: us(usage.ru_stime) }
+}
+
+/// The machine's name.
+pub(super) fn host_name() -> Vec<u8> {
+    let mut name = [0_u8; 256];
+    // SAFETY: the buffer is ours and as long as it says; its last byte is left alone, so that there is always a NUL.
+    unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) };
+    name.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()
+}
+
+fn usage(of: libc::c_int) -> libc::rusage {
+    // SAFETY: a zeroed rusage is a valid one; the kernel fills it in.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        // It fails for wrong arguments only.
+        libc::getrusage(of, &mut usage);
+        usage
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, c_int, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use gateway::embedded::{
@@ -13,7 +14,7 @@ use gateway::{Asker, Exchange, Flow, Level, Outcome, ReadError, RequestLog, Writ
 use wire::Question;
 
 use super::process::{self, Home, Stage};
-use super::{ask, registry, script, serve as walk};
+use super::{ask, registry, reporter, script, serve as walk};
 
 static TABLE: HostTable =
     HostTable { abi: ABI, prepare, wait_ready, ended, serve, ask: ask_script, import_script, stop };
@@ -42,7 +43,8 @@ unsafe extern "C" fn prepare(table: *const ProcessTable, settings: Bytes) -> c_i
         }
         (*table, slice(settings))
     };
-    let home = Home { log: Box::new(ChildLog(table)), is_daemon: false };
+    let _ = PROCESS.set(table);
+    let home = Home { log: Box::new(ChildLog(table)), is_daemon: false, server };
     if wire::Settings::parse(settings).is_err() || !process::prepare(home, settings.to_vec()) {
         return -1;
     }
@@ -120,6 +122,7 @@ unsafe extern "C" fn stop(limit_ms: u64) -> c_int {
     let stopped = catch_unwind(|| {
         let limit = Duration::from_millis(limit_ms);
         let deadline = Instant::now() + limit;
+        reporter::tell_stopping("");
         let is_idle = process::close(limit / 2);
         process::begin_end(deadline);
         process::wait_for(Stage::Done, deadline) >= Stage::Done && is_idle
@@ -236,6 +239,23 @@ impl Asker for ModuleAsker<'_> {
     fn request_rec(&self) -> *mut c_void {
         self.request_rec
     }
+}
+
+/// The functions that the module has for this process.
+static PROCESS: OnceLock<ProcessTable> = OnceLock::new();
+
+fn server() -> Option<Vec<u8>> {
+    let mut block: Option<Vec<u8>> = None;
+    // SAFETY: the function is the module's, which is never unloaded; it calls `take_block`, if at all, before it returns, with
+    // the context that belongs to it.
+    unsafe { (PROCESS.get()?.server)(take_block, (&raw mut block).cast()) };
+    block
+}
+
+unsafe extern "C" fn take_block(context: *mut c_void, block: Bytes) {
+    // SAFETY: the context is the local of `server()` just above, which waits for this call; the module's bytes can be read
+    // during it.
+    unsafe { *context.cast::<Option<Vec<u8>>>() = Some(slice(block).to_vec()) };
 }
 
 /// The main error log, which the module writes.

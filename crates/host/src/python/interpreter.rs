@@ -1,7 +1,7 @@
 //! What an interpreter needs to serve requests: its own objects, made once, found through the thread's
 //! attachment and never through a static, so that no object ever meets another interpreter.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::CString;
 
@@ -31,6 +31,8 @@ pub(super) struct Interpreter {
     pub(super) running: RefCell<Vec<Ref>>,
     /// The dict `mod_wsgi.active_requests`, once somebody has looked at it.
     pub(super) tracked: RefCell<Option<Ref>>,
+    /// This interpreter's place in the recording of requests, once it has asked.
+    pub(super) cursor: Cell<Option<usize>>,
     pub(super) support: Support,
 }
 
@@ -118,6 +120,7 @@ impl Interpreter {
             scripts: RefCell::new(HashMap::new()),
             running: RefCell::new(Vec::new()),
             tracked: RefCell::new(None),
+            cursor: Cell::new(None),
             support,
         })
     }

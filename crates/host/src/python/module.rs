@@ -12,7 +12,7 @@ use super::instance::{Arguments, NO_METHOD, Table, guard, method};
 use super::interpreter::{Interpreter, Support};
 use super::object::{Raised, Ref};
 use super::process::{self, Stage};
-use super::{active, exits, input_type, own_gil, registry, request_type, script, worker};
+use super::{active, exits, figures, input_type, own_gil, recording, registry, reporter, request_type, script, worker};
 use crate::measure;
 
 #[unsafe(no_mangle)]
@@ -59,13 +59,18 @@ static SLOTS: Table<ffi::PyModuleDef_Slot, 2> = Table([EXECUTE, NO_MORE]);
 
 static SLOTS_3_12: Table<ffi::PyModuleDef_Slot, 3> = Table([EXECUTE, MULTIPLE_INTERPRETERS, NO_MORE]);
 
-static METHODS: Table<ffi::PyMethodDef, 17> = Table([
+static METHODS: Table<ffi::PyMethodDef, 22> = Table([
     method!(call, c"settings", settings, c"settings(): the process's settings, a dict of str."),
     method!(call, c"log", log, c"log(level, text): a record in the error log, of the current request if there is one."),
     method!(call, c"is_logged", is_logged, c"is_logged(level): whether such lines are written."),
     method!(call, c"current", current, c"current(): the calling thread's Request, or None."),
     method!(call, c"track", track, c"track(requests): keeps a dict of the requests that run: id and data; once."),
     method!(call, c"measure", measure, c"measure(): has clocks read from now on, for figures of requests."),
+    method!(call, c"record", record, c"record(): begins to record requests, once for the process."),
+    method!(call, c"interval", interval, c"interval(): the figures since this interpreter last asked; see metrics.py."),
+    method!(call, c"recorded", recorded, c"recorded(): the figures since the recording began; see metrics.py."),
+    method!(call, c"server", server, c"server(): what httpd's scoreboard says, bytes; None if nobody may know."),
+    method!(call, c"tell", tell, c"tell(kind, fields): sends a datagram to the collector, if there is one."),
     method!(call, c"shutdown_reason", shutdown_reason, c"shutdown_reason(): why the process ends; empty embedded."),
     ffi::PyMethodDef {
         ml_name: c"register".as_ptr(),
@@ -245,6 +250,40 @@ fn measure(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
     Ok(py.none())
 }
 
+fn record(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    recording::begin();
+    Ok(py.none())
+}
+
+fn interval(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    let cursor = registry::current(py).and_then(|interpreter| {
+        let cursor = interpreter.cursor.get().or_else(recording::cursor);
+        interpreter.cursor.set(cursor);
+        cursor
+    });
+    figures::interval(py, cursor.and_then(recording::take))
+}
+
+fn recorded(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    figures::interval(py, recording::total())
+}
+
+fn server(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    py.detach(process::server).map_or_else(|| Ok(py.none()), |block| py.bytes(&block))
+}
+
+fn tell(py: Attached, arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    let [kind, fields] = arguments else {
+        return Err(py.raise(Class::Type, "tell() takes a kind and fields"));
+    };
+    // SAFETY: arguments are live during the call.
+    let (kind, fields) = unsafe { (Ref::borrowed(*kind), Ref::borrowed(*fields)) };
+    let kind = u8::try_from(py.as_long(&kind)?).unwrap_or(0);
+    // Never waits, so it may be done attached.
+    reporter::tell(kind, py.as_bytes(&fields).unwrap_or_default());
+    Ok(py.none())
+}
+
 fn shutdown_reason(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
     py.text(process::reason())
 }
@@ -311,6 +350,8 @@ fn serve(py: Attached, arguments: Arguments<'_>) -> Result<Ref, Raised> {
 }
 
 fn park(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    // First: the first request is measured, too.
+    reporter::start();
     process::advance(Stage::Ready);
     while let Some(job) = py.detach(process::next_job) {
         job(py);
@@ -324,6 +365,7 @@ fn interpreters_exit(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Rai
 }
 
 fn done(py: Attached, _arguments: Arguments<'_>) -> Result<Ref, Raised> {
+    reporter::tell_stopped(true);
     own_gil::halt(py);
     process::advance(Stage::Done);
     worker::end_process();

@@ -143,6 +143,15 @@ impl Attached {
         }
     }
 
+    /// A list of ints.
+    pub(super) fn numbers(self, values: impl IntoIterator<Item = u64>) -> Result<Ref, Raised> {
+        let list = self.new_list()?;
+        for value in values {
+            self.list_append(&list, &self.long(i64::try_from(value).unwrap_or(i64::MAX))?)?;
+        }
+        Ok(list)
+    }
+
     /// How many items a list has.
     pub(super) fn list_length(self, list: &Ref) -> isize {
         // SAFETY: attached, live object; what is no list is refused, with -1 and an exception, and never comes here.

@@ -26,6 +26,8 @@ pub(super) struct Home {
     pub(super) log: Box<dyn RequestLog + Send + Sync>,
     /// Not one of httpd's children: it serves one application group, in its main interpreter.
     pub(super) is_daemon: bool,
+    /// What httpd's scoreboard says, if applications may know.
+    pub(super) server: fn() -> Option<Vec<u8>>,
 }
 
 /// How far the main interpreter has got; only ever goes on.
@@ -205,6 +207,16 @@ thread_local! {
 /// Whether the calling thread is serving a request.
 pub(super) fn is_inside() -> bool {
     IS_INSIDE.get()
+}
+
+/// What httpd's scoreboard says; `None` if applications may not know.
+pub(super) fn server() -> Option<Vec<u8>> {
+    HOME.get().and_then(|home| (home.server)())
+}
+
+/// How many requests are inside.
+pub(super) fn inside() -> usize {
+    REQUESTS.load(Ordering::Relaxed)
 }
 
 /// A request inside the host, counted; `None` if the process is ending.

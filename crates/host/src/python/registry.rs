@@ -17,6 +17,7 @@ use super::{own_gil, process};
 pub(super) const MOST: usize = 64;
 
 static MAIN: OnceLock<&'static Interpreter> = OnceLock::new();
+static REGISTERED_SO_FAR: Mutex<Vec<&'static Interpreter>> = Mutex::new(Vec::new());
 static SUBS: Mutex<Option<HashMap<Vec<u8>, Arc<Slot>>>> = Mutex::new(None);
 
 thread_local! {
@@ -44,6 +45,7 @@ pub(super) enum NoInterpreter {
 
 /// Enters an interpreter that has just been set up.
 pub(super) fn register(interpreter: &'static Interpreter) {
+    REGISTERED_SO_FAR.lock().unwrap_or_else(PoisonError::into_inner).push(interpreter);
     if interpreter.is_main() {
         // A second registration of the main interpreter would be a defect of wsgi_host; the first stays.
         let _ = MAIN.set(interpreter);
@@ -82,8 +84,9 @@ pub(super) fn obtain(group: &[u8], is_open: bool) -> Result<&'static Interpreter
 pub(super) fn current(_py: Attached) -> Option<&'static Interpreter> {
     // SAFETY: attached.
     let raw = unsafe { ffi::PyInterpreterState_Get() };
-    let is_it = |interpreter: &&'static Interpreter| std::ptr::eq(interpreter.raw(), raw);
-    main().filter(is_it).or_else(|| subs().into_iter().find(|interpreter| is_it(interpreter)))
+    let all = REGISTERED_SO_FAR.lock().unwrap_or_else(PoisonError::into_inner);
+    // The newest first: one whose making failed has ended, and another may have its address.
+    all.iter().rev().find(|interpreter| std::ptr::eq(interpreter.raw(), raw)).copied()
 }
 
 /// All sub-interpreters.

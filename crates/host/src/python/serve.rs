@@ -1,9 +1,7 @@
 //! The walk of a request through Python.
 
-use std::cell::Cell;
 use std::ffi::c_void;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use gateway::{Exchange, Key, Level, Outcome, RequestLog, WriteError};
 use wire::{Facts, RequestHead, flags};
@@ -16,10 +14,12 @@ use super::course::{Course, Used, now_us};
 use super::delivery::{Answer, fail, leave_if_forked, respond, short_text, undelivered_text};
 use super::object::{Raised, Ref};
 use super::process::Inside;
+use super::recording::{self, Busy};
 use super::registry::{self, NoInterpreter};
 use super::script::{NoApplication, Purpose, Wanted, application};
-use super::{environ, events, input_type, process, request_type, worker};
+use super::{environ, events, input_type, meter, process, request_type, slow, worker};
 use crate::input::Input;
+use crate::measure;
 use crate::reply::{Reply, SendError};
 
 /// When a request reached a worker, µs since 1970.
@@ -35,14 +35,14 @@ pub(super) struct Arrival {
 pub(super) fn serve(
     exchange: &mut dyn Exchange,
     log: &dyn RequestLog,
-    head: &[u8],
+    block: &[u8],
     arrival: Option<Arrival>,
 ) -> Outcome {
     let Some(_inside) = Inside::enter() else {
         log.log(Level::Info, b"the process is ending and takes no more requests; answering 503");
         return Outcome::Status(503);
     };
-    let head = match RequestHead::parse(head) {
+    let head = match RequestHead::parse(block) {
         Ok(head) => head,
         Err(error) => {
             log.log(Level::Critical, format!("WSGI0300: malformed request head: {error}; answering 500").as_bytes());
@@ -54,19 +54,26 @@ pub(super) fn serve(
         Ok(interpreter) => interpreter,
         Err(reason) => return refuse(log, order.group, reason),
     };
+    let meter = meter::own();
+    let busy = Busy::begin(meter);
     let course = Course {
-        thread_id: thread_id(),
+        thread_id: meter.number.into(),
         request_start_us: head.facts().request_start_us,
         arrival,
         before: Used::if_measured(),
         ..Course::default()
     };
-    let Left { answer, walk } = attach_in_turn(interpreter, |py| walk(py, exchange, log, &head, &order, course));
-    match (answer, walk) {
+    slow::begin(meter, block, &course);
+    let left = attach_in_turn(interpreter, |py| walk(py, exchange, log, &head, &order, course));
+    let Left { answer, mut walk, course } = left;
+    let outcome = match (answer, &mut walk) {
         (Answer::Outcome(outcome), _) => outcome,
         (Answer::Whole(block), Some(walk)) => send_whole(walk, log, &block),
         (Answer::Whole(_), None) => Outcome::Incomplete,
-    }
+    };
+    recording::record(&course, walk.as_ref(), outcome, busy.as_ref());
+    slow::end(meter, &course, walk.as_ref(), outcome);
+    outcome
 }
 
 /// What a head says of where to go, read once.
@@ -113,10 +120,11 @@ struct Left {
     /// A body that is one block is still to be sent, for which the GIL need not be taken a second time.
     answer: Answer,
     walk: Option<Walk>,
+    course: Course,
 }
 
-fn send_whole(mut walk: Walk, log: &dyn RequestLog, block: &[u8]) -> Outcome {
-    let Walk { exchange, reply, .. } = &mut walk;
+fn send_whole(walk: &mut Walk, log: &dyn RequestLog, block: &[u8]) -> Outcome {
+    let Walk { exchange, reply, .. } = walk;
     exchange.will_end();
     let ended = reply.send_whole(*exchange, block).and_then(|()| reply.end(*exchange));
     match ended {
@@ -187,9 +195,12 @@ fn walk(
             let _entered = Entered::new(py, &request);
             let answer = run(py, &active, &request, head, order);
             active.run_deferred(py);
-            Left { answer, walk: active.end(py) }
+            Left { answer, walk: active.end(py), course: active.course() }
         }
-        Err(raised) => Left { answer: Answer::Outcome(fail(py, &active, raised, "application")), walk: active.end(py) },
+        Err(raised) => {
+            let answer = Answer::Outcome(fail(py, &active, raised, "application"));
+            Left { answer, walk: active.end(py), course: active.course() }
+        }
     }
 }
 
@@ -265,21 +276,13 @@ fn call(
     if let Some(capsule) = capsule {
         capsule.put_into(py, &environ)?;
     }
-    active.note(|course| course.application_start_us = now_us());
+    let start_us = now_us();
+    active.note(|course| course.application_start_us = start_us);
+    if measure::is_on() {
+        meter::own().note_call(start_us);
+    }
     environ::add_times(py, &environ, active)?;
     let start_response = request_type::bind_start_response(py, request)?;
     let application = events::started(py, request, &environ, application)?;
     py.call(&application, [&environ, &start_response])
-}
-
-/// This thread's number among those that have served, from 1 on.
-fn thread_id() -> i64 {
-    static LAST: AtomicI64 = AtomicI64::new(0);
-    thread_local! {
-        static ID: Cell<i64> = const { Cell::new(0) };
-    }
-    if ID.get() == 0 {
-        ID.set(LAST.fetch_add(1, Ordering::Relaxed) + 1);
-    }
-    ID.get()
 }

@@ -117,6 +117,7 @@ impl Supervisor {
             let terms = Terms {
                 group: Rc::new(entry.group),
                 board: Rc::new(entry.board),
+                server: entry.server.map(Rc::new),
                 directory: directory.clone(),
                 site: site.clone(),
             };

@@ -12,7 +12,8 @@ fields! {
     /// One `WSGIDaemonProcess`, as far as the supervisor needs to know it. What is not here is either for httpd
     /// alone or for the worker alone, and then in [`Group::worker`].
     ///
-    /// Beside it: the group's scoreboard; the file of the error log, if it is a file or a pipe.
+    /// Beside it: the group's scoreboard; what httpd's own scoreboard says, if [`Group::has_server_board`]; the file of the
+    /// error log, if it is a file or a pipe.
     pub struct Group {
         /// Name, unique in the server.
         name: Text,
@@ -84,6 +85,8 @@ fields! {
         arguments: Vec<Text>,
         /// Scripts to load at start.
         preload: Vec<Preload>,
+        /// Whether its workers may read what httpd's scoreboard says.
+        has_server_board: bool,
         /// Lines above it are not logged.
         log_level: Level,
         /// The facility and the name of its lines, where `ErrorLog` is `syslog`: `local7:apache2`.

@@ -67,6 +67,7 @@ fn full_group() -> Group {
         python: text(b"/usr/bin/python3"),
         arguments: vec![text(b"-X"), text(b"utf8"), text(b"-c"), odd()],
         preload: preload(),
+        has_server_board: true,
         log_level: Level::Debug,
         syslog: Some(odd()),
         worker: odd(),
@@ -114,6 +115,7 @@ fn worker() -> Worker {
         socket_timeout: 14,
         chroot: None,
         is_dumpable: false,
+        has_server_board: true,
         log_level: Level::Critical,
     }
 }

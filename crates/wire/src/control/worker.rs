@@ -146,6 +146,8 @@ fields! {
         chroot: Option<Text>,
         /// Whether the process may leave a core file and be looked at by others of its user.
         is_dumpable: bool,
+        /// Whether the process has what httpd's scoreboard says among its descriptors.
+        has_server_board: bool,
         /// Lines above it are not logged, where they belong to no request.
         log_level: Level,
     }

@@ -229,6 +229,7 @@ fn group() -> Group {
         python: text("/srv/venv/bin/python"),
         arguments: vec![text("-c"), text("import wsgi_host")],
         preload: preload(),
+        has_server_board: true,
         log_level: Level::Info,
         syslog: None,
         worker: Text(worker_settings()),
@@ -258,6 +259,7 @@ pub(crate) fn worker_settings() -> Vec<u8> {
         socket_timeout: 60,
         chroot: None,
         is_dumpable: false,
+        has_server_board: true,
         log_level: Level::Info,
     }
     .put(&mut writer);

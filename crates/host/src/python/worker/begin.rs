@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags};
 use wire::control::{self, FromWorker, Ready, descriptor};
-use wire::{Scoreboard, SeatState, Settings, SettingsWriter};
+use wire::{Scoreboard, SeatState, Settings, SettingsWriter, read_server_board};
 
 use super::channel::{Channel, ProcessLog, set_nonblocking};
 use super::connections::Connections;
@@ -20,6 +20,7 @@ use super::signals::Wakeup;
 use super::state::{Own, WORKER, Worker};
 use super::{control as control_thread, dump, interrupt, name, signals, threads};
 use crate::python::process::{self, Home};
+use crate::python::reporter;
 
 /// Settings that are the worker's own and never reach Python.
 const HIDDEN: [&[u8]; 3] = [b"secret", b"reply", b"preload"];
@@ -41,6 +42,7 @@ pub(in crate::python) fn adopt() -> Result<(), String> {
     set_dumpable(limits.is_dumpable);
     let python_signals = Wakeup::new().map_err(|error| error.to_string())?;
     let public = public_settings(&parsed, &python_signals)?;
+    let server_board = limits.has_server_board.then(|| take(descriptor::SERVER)).transpose()?;
     wipe(&mut block);
     let scoreboard = Scoreboard::map_first(scoreboard?, own.seat.saturating_add(1))
         .map_err(|error| format!("no scoreboard: {error}"))?;
@@ -54,6 +56,7 @@ pub(in crate::python) fn adopt() -> Result<(), String> {
     let group = own.pool_group.map_or_else(OnceLock::new, |group| OnceLock::from(group.0));
     let worker = Worker {
         started,
+        server_board,
         slots: (0..limits.threads).map(|_| Slot::default()).collect(),
         channel: Channel::new(wire::Channel::over(channel?)),
         seat,
@@ -79,7 +82,7 @@ pub(in crate::python) fn adopt() -> Result<(), String> {
         limits,
     };
     let worker = WORKER.get_or_init(|| worker);
-    if !process::prepare(Home { log: Box::new(ProcessLog), is_daemon: true }, public) {
+    if !process::prepare(Home { log: Box::new(ProcessLog), is_daemon: true, server }, public) {
         return Err("this process is something else already".to_owned());
     }
     signals::install(&worker.wakeup);
@@ -88,6 +91,12 @@ pub(in crate::python) fn adopt() -> Result<(), String> {
         .spawn(|| control_thread::run(worker))
         .map_err(|error| format!("cannot start the control thread: {error}"))?;
     Ok(())
+}
+
+/// What httpd's scoreboard says, if the group may know.
+fn server() -> Option<Vec<u8>> {
+    // Memory that cannot be read says nothing.
+    read_server_board(WORKER.get()?.server_board.as_ref()?).ok().flatten()
 }
 
 /// Scripts to load before the first request.
@@ -107,6 +116,7 @@ pub(in crate::python) fn preload(path: &[u8]) -> i64 {
 /// Why there are no threads.
 pub(in crate::python) fn serve(version: &[u8], prefix: &[u8], executable: &[u8]) -> Result<(), String> {
     let worker = WORKER.get().ok_or("this process is no worker")?;
+    reporter::start();
     threads::start(worker).map_err(|error| format!("cannot start the request threads: {error}"))?;
     if worker.limits.deadlock_timeout > 0 {
         worker.alive_us.store(worker.now_us(), Ordering::Relaxed);

@@ -32,6 +32,7 @@ pub(in crate::python) struct Worker {
     /// Python's own handler writes to it.
     pub(super) python_signals: Wakeup,
     pub(super) connections: Connections,
+    pub(super) server_board: Option<OwnedFd>,
     pub(super) slots: Vec<Slot>,
     /// The application group, once it is known.
     pub(super) group: OnceLock<Vec<u8>>,

@@ -10,9 +10,9 @@ use wire::SeatState;
 use wire::control::{FromWorker, Retire, Stopping};
 
 use super::{Control, us};
-use crate::python::process;
 use crate::python::worker::channel::log;
 use crate::python::worker::{subscribers, threads};
+use crate::python::{process, reporter};
 
 /// Exit status of a process that did not end in time.
 const FORCED: i32 = 124;
@@ -87,6 +87,7 @@ impl Control {
     /// `limit`: seconds by which the process will have ended, `None` if that depends on its requests.
     fn begin_end(&self, reason: &str, limit: Option<u64>) {
         process::set_reason(public_reason(reason));
+        reporter::tell_stopping(public_reason(reason));
         log(Level::Info, &format!("Shutdown requested for daemon process: {reason}."));
         self.worker.seat.set_state(SeatState::Draining);
         self.worker.is_leaving.store(true, Ordering::SeqCst);
@@ -129,6 +130,7 @@ impl Control {
     }
 
     fn force(&self) -> ! {
+        reporter::tell_stopped(false);
         log(
             Level::Error,
             &format!(
