@@ -163,14 +163,19 @@ def test_after_the_supervisor_was_killed_every_application_group_is_served_again
 def test_httpd_that_is_stopped_while_it_waits_with_the_next_supervisor_leaves_nothing(new_daemon):
     site = new_daemon().start()
     assert site.script(HELLO).get().body == b"hello"
-    site.log.expect("WSGI0390", times=3)
-    for left in reversed(range(3)):
+    site.log.allow("WSGI0390")
+
+    def has_given_up():
+        return site.log.matching("trying again in some seconds")
+
+    # Three that died young in a row; on a busy machine one may have grown older.
+    for _ in range(12):
+        if has_given_up():
+            break
         old = site.supervisor()
         os.kill(old, signal.SIGKILL)
-        if left:
-            wait_until(lambda: site.supervisor() not in (None, old), "another supervisor", timeout=20)  # noqa: B023
-    wait_until(lambda: site.log.matching("trying again in some seconds"), "httpd to give up for now")
-    assert site.sockets()
+        wait_until(lambda: has_given_up() or site.supervisor() not in (None, old), "httpd to see it", timeout=20)  # noqa: B023
+    assert has_given_up() and site.sockets()
     site.stop()
 
 

@@ -131,7 +131,7 @@ def test_a_python_that_is_too_old_is_said_with_its_version_and_what_is_needed(ne
         python = interpreter(old)
     site = split(new_httpd, f"python={python}")
     # What it prints itself.
-    site.log.allow("^3\\.9\\.18$|is too old")
+    site.log.allow("\\[group other\\] 3\\.9\\.18$|is too old")
     assert_only_it_fails(site, "WSGI0311", str(python), *(["3.10"] if old else []))
 
 
