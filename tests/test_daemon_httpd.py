@@ -228,12 +228,12 @@ def test_a_child_of_before_the_reload_finds_the_processes_of_a_group_that_has_gr
     app = site.script(HELLO)
     assert app.get().body == b"hello"
     old, child = site.process(), site.child()
-    before = len(descriptors_of_child(child))
+    before = sockets_of(child)
     site.log.allow("AH00484")
     with site.connect(30.0) as connection:
         # A client that is slow with its request, so that the child stays for it.
         connection.socket.sendall(f"GET {app.url} HTTP/1.1\r\nHost: slow.te".encode())
-        wait_until(lambda: len(descriptors_of_child(child)) > before, "the child to have the connection")
+        wait_until(lambda: sockets_of(child) - before, "the child to have the connection")
         site.door = daemon("processes=6 threads=2")
         site.configure("")
         site.graceful()
@@ -246,9 +246,9 @@ def test_a_child_of_before_the_reload_finds_the_processes_of_a_group_that_has_gr
         assert time.monotonic() - began < 5
 
 
-def descriptors_of_child(pid):
-    """Its sockets of clients."""
-    return [target for target in targets_of_descriptors(pid).values() if target.startswith("socket:")]
+def sockets_of(pid):
+    """The sockets that it has open, by their names in /proc."""
+    return {target for target in targets_of_descriptors(pid).values() if target.startswith("socket:")}
 
 
 @ours

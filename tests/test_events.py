@@ -344,7 +344,8 @@ def test_what_was_sent_of_a_stream_and_of_a_file_is_counted(script):
         assert len(response.body) == expected
         finished = told(app, response.header("X-Id"))[-1][1]
         assert (finished["status"], finished["output_length"]) == (200, expected)
-        assert finished["output_writes"] >= 1 and finished["output_time"] >= 0
+        # mod_wsgi counts a file as no write.
+        assert finished["output_writes"] >= (query == "?stream") and finished["output_time"] >= 0
 
 
 @line("PY-181", "PY-182", "PY-206")

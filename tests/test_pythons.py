@@ -139,4 +139,6 @@ def test_a_python_older_than_3_10_is_one_clear_error_and_other_sites_go_on(new_s
         python.write_text("#!/bin/sh\necho 3.9.18\necho /lib/libpython3.9.so.1.0\n")
         python.chmod(0o755)
     site = new_site(python_home=old or home).start()
+    # What it prints is logged for the process group that it is to serve.
+    site.log.allow(r"\[group \w+\] (3\.9\.18|/lib/libpython3\.9\.so\.1\.0)$")
     assert_refused(site, str(old or home), "is Python 3.", "3.10 is the oldest")

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from harness.checklist import line, ours
+from harness.checklist import line, ours, ours_in_daemon
 from harness.collector import COLLECTION, REQUESTS, SLOW, SNAPSHOT, STARTED, STOPPED, STOPPING, Collector
 from harness.condition import wait_until
 from harness.puppet import Gated, Puppet
@@ -60,7 +60,7 @@ def test_a_process_tells_who_it_is_when_it_starts(reporting, door):
     started = collector.wait_for(STARTED, lambda datagram: datagram.pid == pid)
     fields = started.fields
     version = Puppet(site).value("sys.version.split()[0]")
-    assert fields[1] == "6.1.1" and fields[2] == version and fields[3].startswith("2.4.")
+    assert fields[1] == "6.1.1" and fields[2] == version and fields[3].startswith("Apache/2.4.")
     assert (fields[4], fields[5], fields.get(6, "")) == ("event", socket.gethostname(), door.process_group)
     assert fields[7] == site.pid()
 
@@ -78,7 +78,8 @@ def test_the_figures_of_each_interval_come_by_themselves(reporting, door):
     assert 0.4 < report[10] < 3 and report[11] == 0.5 and report[12] == 0
     assert report[21] == pytest.approx(report[20] / report[10])
     assert 0 < report[22] <= 1 and report[32] == pytest.approx(report[30] + report[31])
-    assert 1 << 20 < report[40] <= report[41]
+    # What mod_wsgi says of the most lags behind.
+    assert report[40] > 1 << 20 and report[41] > 1 << 20
     assert report[50] == 12 and report[51] <= 12
     phases = [0, 1, 2, 3, 4, 5, 6, 7] if door.is_daemon else [0, 3, 4, 5, 6, 7]
     for phase in phases:
@@ -126,7 +127,7 @@ def test_a_request_that_takes_long_is_told_while_it_runs_and_when_it_ends(report
         assert fields[260] == 1
         assert "secret" not in str(fields)
     assert running.fields[204] == ended.fields[204] and running.fields[201] == ended.fields[201]
-    assert running.fields[202] < ended.fields[202] and 240 not in running.fields
+    assert running.fields[202] < ended.fields[202]
     assert ended.fields[240] == 200 and ended.fields[232] > 0 and ended.fields[261] >= 1
     assert collector.wait_for(REQUESTS).fields[12] == 1
     collector.take()
@@ -137,8 +138,10 @@ def test_a_request_that_takes_long_is_told_while_it_runs_and_when_it_ends(report
 
 
 def test_the_browsers_name_is_told_only_if_that_is_asked_for(reporting):
-    site, collector = reporting("WSGISlowRequests 0\nWSGITelemetryOptions +CaptureUserAgent\n")
-    site.script(HELLO).get("", [("User-Agent", "Mozilla/5.0")])
+    site, collector = reporting("WSGISlowRequests 0.01\nWSGITelemetryOptions +CaptureUserAgent\n")
+    site.script("import time\n" + HELLO.replace("    environ", "    time.sleep(0.02)\n    environ", 1)).get(
+        "", [("User-Agent", "Mozilla/5.0")]
+    )
     assert collector.wait_for(SLOW, lambda datagram: datagram.fields[200] == 1).fields[217] == "Mozilla/5.0"
 
 
@@ -159,6 +162,7 @@ def test_the_end_of_a_worker_is_told_with_its_reason(new_daemon):
     assert (stopped.fields[132], stopped.fields[134], stopped.fields[135]) == (1, 0, 1)
 
 
+@ours_in_daemon
 def test_what_a_process_still_knows_is_told_when_it_ends(reporting, door):
     site, collector = reporting()
     app = site.script(HELLO)
@@ -199,6 +203,7 @@ def test_without_a_collector_requests_are_served_and_the_log_says_it_once(new_si
     assert len({record.message for record in site.log.matching("takes nothing")}) == 1
 
 
+@ours
 def test_a_service_reports_nothing(new_daemon):
     site = new_daemon("threads=1", SERVICE + "WSGIDaemonProcess service threads=0\n"
         "WSGIImportScript {root}/service.py process-group=service application-group=%{GLOBAL}\n")
@@ -211,6 +216,14 @@ def test_a_service_reports_nothing(new_daemon):
         groups = {datagram.fields.get(6) for datagram in collector.received if 5 in datagram.fields}
         site.stop()
     assert groups <= {"daemon", None}
+
+
+def test_a_threshold_of_0_tells_of_no_request(reporting):
+    site, collector = reporting("WSGISlowRequests 0\n")
+    site.script(HELLO).get()
+    collector.wait_for(REQUESTS, lambda datagram: datagram.fields[20] > 0)
+    collector.wait_for(REQUESTS, lambda datagram: datagram.sequence > 3)
+    assert not [datagram for datagram in collector.received if datagram.kind == SLOW]
 
 
 @ours

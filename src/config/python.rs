@@ -85,7 +85,8 @@ impl PythonSettings {
             blocks: written.blocks.clone(),
             server_metrics: written.server_metrics.unwrap_or(false),
             telemetry: written.telemetry.clone(),
-            slow_requests: written.slow_requests,
+            // 0 means none.
+            slow_requests: written.slow_requests.filter(|threshold| !threshold.is_zero()),
             capture_user_agent: written.capture_user_agent.unwrap_or(false),
         }
     }

@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_threshold_is_no_less_than_nothing() {
-        assert_eq!(settings(&["WSGISlowRequests 0"]).slow_requests, Some(Duration::ZERO));
+        assert_eq!(settings(&["WSGISlowRequests 0"]).slow_requests, None);
         assert_eq!(settings(&["WSGISlowRequests 2.5"]).slow_requests, Some(Duration::from_millis(2500)));
         assert_eq!(settings(&[]).slow_requests, None);
         for value in ["-1", "soon", "nan", "inf"] {

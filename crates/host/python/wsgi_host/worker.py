@@ -69,21 +69,24 @@ def _run_service():
 
     def told(signum, frame):
         nonlocal is_told
-        is_told = True
-        raise _Told(0)
+        # Once: what is done for the end, by the script and after it, is not to be broken off.
+        if not is_told:
+            is_told = True
+            raise _Told(0)
 
     signal.signal(signal.SIGTERM, told)
     try:
-        for path in _wsgi_host.scripts():
-            if is_told:
-                break
-            _run_script(path)
-    except SystemExit:
-        # Told between two scripts.
+        try:
+            for path in _wsgi_host.scripts():
+                if is_told:
+                    break
+                _run_script(path)
+        finally:
+            # The process ends by itself now.
+            is_told = True
+    except _Told:
+        # Told between two scripts, or after the last one.
         pass
-    finally:
-        # From here on the process ends anyway; a second signal is not to break off the exit functions.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _run_script(path):

@@ -262,7 +262,7 @@ impl Identity {
         Identity {
             version: text(b"version"),
             python: python_version(),
-            apache: text(b"apache_version"),
+            apache: [b"Apache/", &text(b"apache_version")[..]].concat(),
             mpm: text(b"mpm_name"),
             host: course::host_name(),
             group: text(b"process_group"),
