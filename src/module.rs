@@ -44,7 +44,8 @@ unsafe extern "C" fn register_hooks(pool: *mut c::apr_pool_t) {
     static AFTER_TLS: Names<2> = Names([c"mod_ssl.c".as_ptr(), ptr::null()]);
     static BEFORE_HOSTS: Names<2> = Names([c"mod_authz_host.c".as_ptr(), ptr::null()]);
     let middle = c::APR_HOOK_MIDDLE as c_int;
-    let per_configuration = c::AP_AUTH_INTERNAL_PER_CONF as c_int;
+    // Scripts decide by the URL, so internal redirects and subrequests are asked about in the same section, too.
+    let per_url = c::AP_AUTH_INTERNAL_PER_URI as c_int;
     // SAFETY: httpd calls register_hooks once for each configuration pass, on its one thread; the
     // lists are statics (apr_hooks.h keeps the pointers).
     unsafe {
@@ -56,13 +57,7 @@ unsafe extern "C" fn register_hooks(pool: *mut c::apr_pool_t) {
         c::ap_hook_translate_name(Some(translate_name), AFTER.0.as_ptr(), BEFORE.0.as_ptr(), middle);
         // Before the core's own, which is the last of all.
         c::ap_hook_map_to_storage(Some(map_to_storage), ptr::null(), ptr::null(), c::APR_HOOK_LAST as c_int);
-        c::ap_hook_check_access(
-            Some(check_access),
-            AFTER_TLS.0.as_ptr(),
-            BEFORE_HOSTS.0.as_ptr(),
-            middle,
-            per_configuration,
-        );
+        c::ap_hook_check_access(Some(check_access), AFTER_TLS.0.as_ptr(), BEFORE_HOSTS.0.as_ptr(), middle, per_url);
         c::ap_hook_handler(Some(handler), ptr::null(), ptr::null(), middle);
     }
     record::register(pool, &USERS, &GROUPS);

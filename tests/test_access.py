@@ -28,6 +28,7 @@ CONFIG = (
     + location("/environ", "WSGIAccessScript {puppet} {door}", "SetEnv FROM_SETENV yes")
     + location("/proxied", "WSGIAccessScript {puppet} {door}", "ProxyPass http://127.0.0.1:{port}/open.html")
     + location("/native", "WSGIAccessScript {puppet} {door}", "WSGIPassApacheRequest On")
+    + location("/included", "WSGIAccessScript {root}/shut.py {door}", "Options +Includes", "SetOutputFilter INCLUDES")
     + location("/app", "WSGIAccessScript {puppet} {door}")
     + "WSGIScriptAlias /app {apps}/named.wsgi application-group=%{GLOBAL}\n"
     + "<Directory {root}/htdocs/htaccess>\n  AllowOverride AuthConfig\n</Directory>\n"
@@ -38,11 +39,18 @@ DENIED = "WSGI0057: Client denied by server configuration"
 
 @pytest.fixture(scope="module")
 def site(door):
-    site = Guarded(door, CONFIG)
+    site = Guarded(door, CONFIG, modules=("include",))
     for area in ("access", "access/inner", "both", "any", "denied", "missing", "gone", "broken", "leaving", "changing",
                  "guards", "of-host", "environ", "native", "htaccess"):  # fmt: skip
         site.page(f"{area}/page.html", "guarded")
     site.page("open.html", "guarded")
+    site.page("included/page.html", 'before <!--#include virtual="/included/shut/page.html" --> after')
+    site.page("included/shut/page.html", "guarded")
+    site.write(
+        "shut.py",
+        "def allow_access(environ, host):\n    path = environ['SCRIPT_NAME'] + environ['PATH_INFO']\n"
+        "    return '/shut/' not in path\n",
+    )
     site.write("none.py", "def allow_access(environ, host):\n    return None\n")
     site.write("broken.py", "def allow_access(environ, host)\n    return True\n")
     site.write("leaving.py", "import sys\nsys.exit(3)\n")
@@ -383,6 +391,17 @@ def test_a_htaccess_cannot_name_a_process_group(site, log):
     log.expect("process-group= is not allowed in a .htaccess")
     assert site.get("/htaccess/page.html").status == 500
     file.unlink()
+
+
+# -- requests within requests
+
+
+def test_a_page_that_includes_another_one_of_the_same_section_does_not_open_it(site, log):
+    log.expect(DENIED, times=2)
+    log.expect("AH01328|unable to include")
+    assert site.get("/included/shut/page.html").status == 403
+    response = site.get("/included/page.html")
+    assert response.status == 200 and response.text.startswith("before ") and "guarded" not in response.text
 
 
 # -- many at once
