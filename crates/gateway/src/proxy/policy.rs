@@ -75,7 +75,9 @@ impl Policy<'_> {
 
     fn trusts(&self, peer: Option<&[u8]>) -> bool {
         let Some(proxies) = self.proxies else { return true };
-        let address = peer.and_then(Node::parse).map(|node| node.address);
+        // httpd gives link-local addresses with their zone, which is no part of the address.
+        let bare = |peer: &[u8]| peer.iter().position(|byte| *byte == b'%').unwrap_or(peer.len());
+        let address = peer.and_then(|peer| Node::parse(&peer[..bare(peer)])).map(|node| node.address);
         address.is_some_and(|address| proxies.iter().any(|network| network.contains(address)))
     }
 
@@ -262,6 +264,8 @@ mod tests {
         let headers = [("X-Real-IP", "2001:db8::9")];
         for (peer, client) in [
             ("fe80::1", Some(&b"2001:db8::9"[..])),
+            ("fe80::1%eth0", Some(&b"2001:db8::9"[..])),
+            ("2001:db8::2%eth0", None),
             ("2001:db8::2", None),
             ("::ffff:10.0.0.1", Some(&b"2001:db8::9"[..])),
         ] {
