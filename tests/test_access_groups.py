@@ -353,6 +353,17 @@ def test_an_answer_is_kept_no_longer_than_it_may(guarded):
     wait_until(lambda: counting(site) == (200, 1), "the answer to be forgotten", timeout=5)
 
 
+def test_what_is_kept_for_long_in_one_section_is_not_used_in_another(guarded):
+    briefly = (*BASIC, "WSGIAuthUserScript {puppet} cache=1")
+    site = guarded(options="cache=60", config=location("/briefly", *briefly))
+    site.page("briefly/page.html", "guarded")
+    site.start()
+    site.log.allow(r"asked$")
+    assert counting(site) == (200, 1)
+    assert counting(site, "/briefly/page.html") == (200, 1)
+    assert counting(site) == (200, 0)
+
+
 def test_nothing_is_kept_unless_it_is_asked_for(guarded):
     site = guarded(options="").start()
     site.log.allow(r"asked$")

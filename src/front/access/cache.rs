@@ -42,8 +42,10 @@ impl Key {
                 request.host().unwrap_or(b""),
             ]);
         }
-        let numbers = [i64::from(subject as u16), place.facts.script_mtime_us, i64::from(request.server().port())];
-        Key::hashed(&numbers, &parts)
+        // What may be kept for long in one section may not in another.
+        let time = i64::try_from(place.script.cache.as_secs()).unwrap_or(i64::MAX);
+        let port = request.server().port().into();
+        Key::hashed(&[(subject as u16).into(), place.facts.script_mtime_us, port, time], &parts)
     }
 
     fn hashed(numbers: &[i64], parts: &[&[u8]]) -> Key {
