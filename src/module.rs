@@ -117,7 +117,7 @@ static USERS: c::authn_provider =
 
 /// `Require wsgi-group`.
 static GROUPS: c::authz_provider =
-    c::authz_provider { check_authorization: Some(check_groups), parse_require_line: None };
+    c::authz_provider { check_authorization: Some(check_groups), parse_require_line: Some(read_require) };
 
 unsafe extern "C" fn check_password(
     request: *mut c::request_rec,
@@ -141,10 +141,19 @@ unsafe extern "C" fn get_realm_hash(
 unsafe extern "C" fn check_groups(
     request: *mut c::request_rec,
     wanted: *const c_char,
-    _parsed: *const c_void,
+    parsed: *const c_void,
 ) -> c::authz_status {
     // SAFETY: httpd's modules call this as authz_provider::check_authorization.
-    unsafe { record::on_groups(request, wanted, front::access::check_groups) }
+    unsafe { record::on_groups(request, wanted, parsed, front::access::check_groups) }
+}
+
+unsafe extern "C" fn read_require(
+    parms: *mut c::cmd_parms,
+    _line: *const c_char,
+    parsed: *mut *const c_void,
+) -> *const c_char {
+    // SAFETY: httpd's modules call this as authz_provider::parse_require_line.
+    unsafe { record::on_require(parms, parsed) }
 }
 
 unsafe extern "C" fn handler(request: *mut c::request_rec) -> c_int {

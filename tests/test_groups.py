@@ -17,6 +17,10 @@ CONFIG = (
     + location("/both", *LOGIN, GROUPS, "<RequireAll>", "Require wsgi-group one", "Require wsgi-group two", "</RequireAll>")
     + location("/or", *LOGIN, GROUPS, "<RequireAny>", "Require wsgi-group one", "Require user me", "</RequireAny>")
     + location("/not", *LOGIN, GROUPS, "<RequireAll>", "Require valid-user", "Require not wsgi-group banned", "</RequireAll>")
+    + location("/none", *LOGIN, GROUPS, "<RequireAll>", "Require valid-user", "<RequireNone>", "Require wsgi-group banned",
+               "</RequireNone>", "</RequireAll>")
+    + "<AuthzProviderAlias wsgi-group outcast banned>\n</AuthzProviderAlias>\n"
+    + location("/alias", *LOGIN, GROUPS, "<RequireAll>", "Require valid-user", 'Require "NOT" outcast', "</RequireAll>")
     + location("/no-login", GROUPS, "Require wsgi-group staff")
     + location("/no-script", *LOGIN, "Require wsgi-group staff")
     + location("/missing", *LOGIN, "WSGIAuthGroupScript {known} {door}", "Require wsgi-group staff")
@@ -34,7 +38,7 @@ DENIED = "AH01631"
 @pytest.fixture(scope="module")
 def site(door):
     site = Guarded(door, CONFIG)
-    for area in ("staff", "both", "or", "not", "no-login", "no-script", "missing", "broken", "file", "guards"):
+    for area in ("staff", "both", "or", "not", "none", "alias", "no-login", "no-script", "missing", "broken", "file", "guards"):
         site.page(f"{area}/page.html", "guarded")
     site.write("broken.py", "raise ValueError('not today')\n")
     site.write("users", "filed:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")
@@ -193,6 +197,25 @@ def test_nobody_is_asked_about_before_he_has_logged_in(site, log):
 def test_where_nobody_can_log_in_nobody_is_let_in(site, log):
     log.allow("AH00027|AH0163|AH0179|configuration error")
     assert site.get("/no-login/page.html", [answer("['staff']")]).status in (401, 403, 500)
+
+
+@pytest.mark.parametrize("area", ["not", "none", "alias"])
+def test_who_is_in_a_group_that_is_kept_out_is_kept_out(ask, log, area):
+    log.expect(NO_MATCH)
+    assert ask("['staff']", area) == 200
+    log.expect(NO_GROUPS)
+    assert ask("[]", area) == 200
+    assert ask("['staff', 'banned']", area) == 401
+
+
+@ours
+@pytest.mark.parametrize("area", ["not", "none", "alias"])
+def test_a_failure_lets_nobody_pass_a_line_that_keeps_a_group_out(ask, log, area):
+    log.expect_exception("ValueError: no", times=2)
+    assert ask("raises(ValueError('no'))", area) == 500
+    assert ask("generates('staff', ValueError('no'))", area) == 500
+    log.expect("WSGI0051")
+    assert ask("5", area) == 500
 
 
 @line("ACC-12")

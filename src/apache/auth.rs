@@ -30,6 +30,15 @@ pub(crate) enum Authorization {
     Denied,
     /// Nobody has logged in yet.
     NoUser,
+    /// httpd answers 500.
+    Failed,
+}
+
+impl Authorization {
+    /// What a question without an answer comes to. A denial does not keep anybody out if the line is turned round.
+    pub(crate) fn without_answer(is_inverted: bool) -> Authorization {
+        if is_inverted { Authorization::Failed } else { Authorization::Denied }
+    }
 }
 
 /// Asks about a password.
@@ -108,14 +117,50 @@ pub(crate) unsafe fn on_realm_hash(
 pub(crate) unsafe fn on_groups(
     raw: *mut c::request_rec,
     wanted: *const c_char,
-    ask: fn(Request<'_>, &[u8]) -> Authorization,
+    parsed: *const c_void,
+    ask: fn(Request<'_>, &[u8], bool) -> Authorization,
 ) -> c::authz_status {
     // SAFETY: the caller promises a live request and a C string, for the length of the call.
     let (request, wanted) = unsafe { (Request::from_raw(raw), bytes(wanted)) };
-    match guarded(request, Authorization::Denied, || ask(request, wanted)) {
+    let is_inverted = !parsed.is_null();
+    match guarded(request, Authorization::without_answer(is_inverted), || ask(request, wanted, is_inverted)) {
         Authorization::Granted => c::authz_status_AUTHZ_GRANTED,
         Authorization::Denied => c::authz_status_AUTHZ_DENIED,
         Authorization::NoUser => c::authz_status_AUTHZ_DENIED_NO_USER,
+        Authorization::Failed => c::authz_status_AUTHZ_GENERAL_ERROR,
+    }
+}
+
+/// Notes of a `Require` line whether it may be turned round, which [`on_groups`] gets as `parsed`, not null then.
+///
+/// # Safety
+/// Called by httpd as `authz_provider::parse_require_line` (mod_auth.h).
+pub(crate) unsafe fn on_require(parms: *mut c::cmd_parms, parsed: *mut *const c_void) -> *const c_char {
+    static INVERTED: u8 = 1;
+    // SAFETY: the caller promises a live cmd_parms, whose directives live as long, and a place for the result.
+    unsafe {
+        if may_be_inverted((*parms).directive) {
+            *parsed = (&raw const INVERTED).cast();
+        }
+    }
+    std::ptr::null()
+}
+
+/// `Require not …`, one inside `<RequireNone>`, and an alias, of which nobody knows yet.
+///
+/// # Safety
+/// `directive` is null or a directive of httpd's configuration tree.
+unsafe fn may_be_inverted(directive: *const c::ap_directive_t) -> bool {
+    // SAFETY: the caller's promise; names and arguments are C strings, and parents live with their children (http_config.h).
+    unsafe {
+        let Some(line) = directive.as_ref() else { return true };
+        let is_quote = |byte: &u8| matches!(byte, b'"' | b'\'' | b' ' | b'\t');
+        let mut words = bytes(line.args).split(is_quote).filter(|word| !word.is_empty());
+        let is_negated = words.next().is_none_or(|word| word.eq_ignore_ascii_case(b"not"));
+        let mut sections = std::iter::successors(line.parent.as_ref(), |section| section.parent.as_ref());
+        let is_none = |name: &[u8]| name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case(b"<RequireNone"));
+        let is_line = bytes(line.directive).eq_ignore_ascii_case(b"Require");
+        !is_line || is_negated || sections.any(|section| is_none(bytes(section.directive)))
     }
 }
 

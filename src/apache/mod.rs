@@ -47,7 +47,7 @@ pub(crate) use server::Server;
 
 /// What the module record is made of.
 pub(crate) mod record {
-    pub(crate) use super::auth::{on_groups, on_password, on_realm_hash, register};
+    pub(crate) use super::auth::{on_groups, on_password, on_realm_hash, on_require, register};
     pub(crate) use super::command::COMMANDS;
     pub(crate) use super::config::{create_directory, create_server, merge_directory, merge_server};
     pub(crate) use super::hook::{
