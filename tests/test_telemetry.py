@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from harness.checklist import line, ours, ours_in_daemon
+from harness.checklist import embedded_only, line, ours, ours_in_daemon
 from harness.collector import COLLECTION, REQUESTS, SLOW, SNAPSHOT, STARTED, STOPPED, STOPPING, Collector
 from harness.condition import wait_until
 from harness.puppet import Gated, Puppet
@@ -26,8 +26,8 @@ def reporting(new_site):
     """Makes a site whose processes report, and the collector that takes it; started."""
     collectors = []
 
-    def make(config=""):
-        site = new_site(SERVICE + config)
+    def make(config="", **settings):
+        site = new_site(SERVICE + config, **settings)
         collectors.append(Collector(site.root / "collector"))
         return site.start(), collectors[-1]
 
@@ -135,6 +135,23 @@ def test_a_request_that_takes_long_is_told_while_it_runs_and_when_it_ends(report
     # Once when it has ended, and no other one.
     assert [datagram.fields[200] for datagram in told].count(1) == 1
     assert {datagram.fields[204] for datagram in told} == {ended.fields[204]}
+
+
+@ours
+@embedded_only("a worker's threads serve one request at a time")
+def test_a_request_with_another_one_within_its_output_is_told_as_well(reporting):
+    config = '<LocationMatch "/including">\n  Options +Includes\n  SetOutputFilter INCLUDES\n</LocationMatch>\n'
+    site, collector = reporting("WSGISlowRequests 0.01\n" + config, modules=("include",))
+    inner = site.script(HELLO.replace("    environ", "    __import__('time').sleep(0.02)\n    environ", 1))
+    outer = site.script(
+        "def application(environ, start_response):\n    start_response('200 OK', [('Content-Type', 'text/html')])\n"
+        f"    yield b'<!--#include virtual=\"{inner.url}\" -->'\n    yield b' after'\n"
+    )
+    assert outer.get("/including").text == "0123456789 after"
+    for path in (inner.url, outer.url + "/including"):
+        told = lambda datagram: datagram.fields[213] + datagram.fields.get(214, "") == path  # noqa: B023, E731
+        fields = collector.wait_for(SLOW, lambda datagram: datagram.fields[200] == 1 and told(datagram)).fields
+        assert 0 < fields[223] <= fields[202]
 
 
 def test_the_browsers_name_is_told_only_if_that_is_asked_for(reporting):

@@ -29,13 +29,11 @@ impl Meter {
         self.application_start_us.store(us, Ordering::Relaxed);
     }
 
-    pub(super) fn set_story(&self, story: Option<Story>) {
-        self.note_call(0);
-        *self.story.lock().unwrap_or_else(PoisonError::into_inner) = story;
-    }
-
-    pub(super) fn take_story(&self) -> Option<Story> {
-        self.story.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Its request, and when the application of that was called; gives those before: a request may run within another's
+    /// output (mod_include).
+    pub(super) fn swap_story(&self, (story, call_us): (Option<Story>, u64)) -> (Option<Story>, u64) {
+        let mut own = self.story.lock().unwrap_or_else(PoisonError::into_inner);
+        (std::mem::replace(&mut own, story), self.application_start_us.swap(call_us, Ordering::Relaxed))
     }
 
     /// Since when it has been busy, µs since 1970.

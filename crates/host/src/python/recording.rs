@@ -51,21 +51,24 @@ pub(super) fn total() -> Option<(Interval, Moment)> {
 pub(super) struct Busy {
     meter: &'static Meter,
     began_us: u64,
+    /// Of the request within whose output it runs; else 0.
+    outer_us: u64,
 }
 
 impl Busy {
     pub(super) fn begin(meter: &'static Meter) -> Option<Busy> {
         measure::is_on().then(|| {
             let began_us = course::now_us();
+            let outer_us = meter.since_us().unwrap_or(0);
             meter.set_since(began_us);
-            Busy { meter, began_us }
+            Busy { meter, began_us, outer_us }
         })
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.meter.set_since(0);
+        self.meter.set_since(self.outer_us);
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) fn serve(
         before: Used::if_measured(),
         ..Course::default()
     };
-    slow::begin(meter, block, &course);
+    let outer = slow::begin(meter, block, &course);
     let left = attach_in_turn(interpreter, |py| walk(py, exchange, log, &head, &order, course));
     let Left { answer, mut walk, course } = left;
     let outcome = match (answer, &mut walk) {
@@ -72,7 +72,7 @@ pub(super) fn serve(
         (Answer::Whole(_), None) => Outcome::Incomplete,
     };
     recording::record(&course, walk.as_ref(), outcome, busy.as_ref());
-    slow::end(meter, &course, walk.as_ref(), outcome);
+    slow::end(meter, outer, &course, walk.as_ref(), outcome);
     outcome
 }
 

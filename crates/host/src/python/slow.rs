@@ -29,19 +29,21 @@ pub(super) struct Story {
     active: u64,
 }
 
-/// Remembers the calling thread's request, if somebody wants to know, until [`end`].
-pub(super) fn begin(meter: &Meter, head: &[u8], course: &Course) {
-    if IS_ON.load(Ordering::Relaxed) {
-        meter.set_story(Some(Story { head: head.to_vec(), course: *course, active: process::inside() as u64 }));
-    }
+/// What the thread had before, and when the application of that was called.
+pub(super) type Outer = Option<(Option<Story>, u64)>;
+
+/// Remembers the calling thread's request, if somebody wants to know, until [`end`], which takes what this gives.
+pub(super) fn begin(meter: &Meter, head: &[u8], course: &Course) -> Outer {
+    IS_ON.load(Ordering::Relaxed).then(|| {
+        let story = Story { head: head.to_vec(), course: *course, active: process::inside() as u64 };
+        meter.swap_story((Some(story), 0))
+    })
 }
 
 /// The request has ended; told if it took long.
-pub(super) fn end(meter: &Meter, course: &Course, walk: Option<&Walk>, outcome: Outcome) {
-    if !IS_ON.load(Ordering::Relaxed) {
-        return;
-    }
-    let Some(story) = meter.take_story() else { return };
+pub(super) fn end(meter: &Meter, outer: Outer, course: &Course, walk: Option<&Walk>, outcome: Outcome) {
+    let Some(outer) = outer else { return };
+    let (Some(story), _) = meter.swap_story(outer) else { return };
     let Some(reporter) = reporter() else { return };
     let now_us = now_us();
     if is_slow(reporter, course, now_us) {
