@@ -99,3 +99,21 @@ def test_an_application_of_any_interpreter_can_be_included(site, script, log, mo
     outer = script(OUTER.format(url=inner.url, deliver=DELIVERIES[deliver]))
     group = repr("" if mount == "main" else "sub")
     assert outer.get("/including").text == f"before {group} after"
+
+
+@ours
+@embedded_only("a worker has ended the outer request, or goes on with it, when httpd delivers its response")
+def test_the_outer_request_stays_among_the_active_ones(script):
+    inner = script(
+        "import mod_wsgi\ndef application(environ, start_response):\n    mod_wsgi.request_data()['who'] = 'inner'\n"
+        "    start_response('200 OK', [])\n    return [b'inner']\n"
+    )
+    outer = script(
+        "import mod_wsgi\n"
+        "def who():\n    return repr([data.get('who') for data in mod_wsgi.active_requests.values()]).encode()\n"
+        "def application(environ, start_response):\n    mod_wsgi.request_data()['who'] = 'outer'\n"
+        "    start_response('200 OK', [('Content-Type', 'text/html')])\n"
+        f"    yield who() + b' <!--#include virtual=\"{inner.url}\" --> '\n    yield who()\n"
+    )
+    assert outer.get("/including").text == "['outer'] inner ['outer']"
+    assert outer.get("/including").text == "['outer'] inner ['outer']"

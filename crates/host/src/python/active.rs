@@ -200,11 +200,7 @@ impl Active {
 
     /// Ends the request: nothing of it can be reached from Python any more. Gives what was.
     pub(super) fn end(&self, py: Attached) -> Option<Walk> {
-        if let Some(requests) = self.interpreter.tracked(py)
-            && let Some(Ok(id)) = self.id(py).map(|id| py.latin1(id))
-        {
-            py.dict_remove(&requests, &id);
-        }
+        self.untrack(py);
         self.log.set(None);
         self.origin.set(Origin::default());
         let walk = self.lock(py).ok().and_then(|mut walk| walk.take());
@@ -213,6 +209,18 @@ impl Active {
         let data = self.data.borrow_mut().take();
         drop((errors, deferred, data));
         walk
+    }
+
+    /// Takes the request out of `mod_wsgi.active_requests`, if it is what stands there under its id.
+    fn untrack(&self, py: Attached) {
+        let Some(requests) = self.interpreter.tracked(py) else { return };
+        let Some(Ok(id)) = self.id(py).map(|id| py.latin1(id)) else { return };
+        let found = py.dict_get(&requests, &id).ok().flatten();
+        if let (Some(found), Some(own)) = (found, self.data.borrow().as_ref())
+            && found.as_ptr() == own.as_ptr()
+        {
+            py.dict_remove(&requests, &id);
+        }
     }
 
     /// The request's `wsgi.errors`.
@@ -312,9 +320,12 @@ pub(super) fn track(py: Attached, request: &Ref) -> Result<(), Raised> {
     // SAFETY: a live `Request`, as every caller passes.
     let active: &Arc<Active> = unsafe { instance::value(request.as_ptr()) };
     let Some(requests) = active.interpreter.tracked(py) else { return Ok(()) };
-    match (active.id(py), active.data(py)?) {
-        (Some(id), Some(data)) => py.dict_set(&requests, &py.latin1(id)?, &data),
-        _ => Ok(()),
+    let (Some(id), Some(data)) = (active.id(py), active.data(py)?) else { return Ok(()) };
+    let id = py.latin1(id)?;
+    // A request within another's output has the id of that one, which stays.
+    match py.dict_get(&requests, &id)? {
+        Some(_) => Ok(()),
+        None => py.dict_set(&requests, &id, &data),
     }
 }
 
