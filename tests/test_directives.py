@@ -263,6 +263,15 @@ def test_a_directive_of_a_directory_is_accepted_in_each_section(accepts, section
     accepts(within(section, "\n".join([*FILE_INFO, *NOT_IN_HTACCESS])))
 
 
+@line("CFG-23")
+@pytest.mark.parametrize("name", ["WSGIAccessScript", "WSGIAuthUserScript", "WSGIAuthGroupScript"])
+def test_a_directive_of_access_control_is_refused_outside_of_sections(refuses, accepts, name):
+    for context in (f"{name} /a.py", within("VirtualHost *:1", f"{name} /a.py")):
+        refuses(context, f"{name} not allowed")
+    for section in ("Directory /tmp", "Location /x", "Files x", 'If "true"'):
+        accepts(within(section, f"{name} /a.py"))
+
+
 def test_a_directive_of_a_server_is_accepted_within_a_virtual_host(accepts):
     accepts(within("VirtualHost *:1", "\n".join(SERVER_AND_HOST)))
 
