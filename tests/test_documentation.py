@@ -8,8 +8,9 @@ import shutil
 import pytest
 
 from harness import installation
-from harness.access import basic
+from harness.access import BASIC, Guarded, basic, location
 from harness.checklist import ours
+from harness.door import EMBEDDED
 
 pytestmark = ours
 
@@ -78,6 +79,72 @@ def test_the_page_of_a_directive_has_its_name_for_a_title_its_syntax_and_an_exam
     assert re.search(rf"^\| Syntax \| `<?{name} ", text, re.MULTILINE)
     examples = [match["text"] for match in FENCED.finditer(text)]
     assert any(re.search(rf"^ *<?{name}\b", example, re.MULTILINE) for example in examples)
+
+
+# What the scripts of pages take for granted.
+GIVEN = """
+staff = {"me"}
+hashes = {"me": "secret"}
+verify = str.__eq__
+table_of = lambda workbook: workbook.read()
+"""
+
+WHERE = """
+import mod_wsgi
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [mod_wsgi.process_group.encode()]
+"""
+
+EXAMPLES = (
+    "RemoteIPHeader X-Client\nRemoteIPInternalProxy 127.0.0.1\n"
+    "WSGISocketPrefix {root}/wsgi\nWSGIDaemonProcess blue\nWSGIDaemonProcess green\n"
+    + location("/internal", "WSGIAccessScript {root}/WSGIAccessScript.py")
+    + location("/members", *BASIC, "WSGIAuthUserScript {root}/WSGIAuthUserScript.py")
+    + location("/admin", *BASIC[:3], "WSGIAuthUserScript {known}", "WSGIAuthGroupScript {root}/WSGIAuthGroupScript.py",
+               "Require wsgi-group staff")
+    + location("/where", "WSGIDispatchScript {root}/WSGIDispatchScript.py")
+    + "WSGIScriptAlias /where {root}/where.wsgi application-group=%{GLOBAL}\n"
+    + "WSGIHandlerScript report {root}/WSGIHandlerScript.py application-group=%{GLOBAL}\n"
+    + location("/reports", "SetHandler report")
+)  # fmt: skip
+
+
+@pytest.fixture
+def examples():
+    """A site that is guarded, directed and answered by the scripts that the pages of directives show."""
+    site = Guarded(EMBEDDED, EXAMPLES, modules=("remoteip",))
+    for path in DIRECTIVE_PAGES.glob("*.md"):
+        for script in re.findall(r"^```python\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL):
+            site.write(f"{path.stem}.py", GIVEN + script)
+    site.write("where.wsgi", WHERE)
+    for area in ("internal", "members", "admin", "reports"):
+        site.page(f"{area}/page.html", area)
+    try:
+        yield site.start()
+        site.stop()
+        site.log.verify()
+    finally:
+        site.discard()
+
+
+def test_the_scripts_on_the_pages_of_directives_do_what_the_pages_say(examples):
+    assert len(list(examples.root.glob("WSGI*.py"))) == 5
+
+    def status(path, *headers):
+        return examples.get(path, headers).status
+
+    examples.log.expect("WSGI0057", times=2)
+    assert [status("/internal/page.html", ("X-Client", client)) for client in ("10.1.2.3", "192.0.2.1")] == [200, 403]
+    assert status("/internal/page.html") == 403
+    examples.log.expect("AH01617|AH01618", times=2)
+    people = [("me", "secret"), ("me", "wrong"), ("you", "secret")]
+    assert [status("/members/page.html", basic(*person)) for person in people] == [200, 401, 401]
+    assert status("/admin/page.html", basic()) == 200
+    assert examples.get("/where").text == "blue"
+    assert examples.get("/where", [("X-Preview", "1")]).text == "green"
+    assert examples.get("/reports/page.html").text == "reports"
 
 
 def test_each_code_has_one_section_and_each_section_is_a_code():
