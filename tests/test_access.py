@@ -363,6 +363,25 @@ def test_a_version_that_cannot_be_loaded_lets_nobody_in_though_the_one_before_di
     assert site.get("/changing/page.html").status == 200
 
 
+@ours
+def test_the_version_before_lets_nobody_in_while_the_new_one_is_loaded(site, log):
+    path = site.write("changing.py", "def allow_access(environ, host):\n    return True\n")
+    stamp = path.stat().st_mtime_ns + 20_000_000_000
+    os.utime(path, ns=(stamp, stamp))
+    assert site.get("/changing/page.html").status == 200
+    begun = "import sys, time\nprint('loading begins', file=sys.stderr)\ntime.sleep(0.7)\n"
+    path.write_text(begun + "def allow_access(environ, host):\n    return False\n")
+    os.utime(path, ns=(stamp + 2_000_000_000,) * 2)
+    # Behind the daemon door several processes may load it.
+    log.allow("loading begins")
+    log.expect(DENIED, times=2)
+    with site.connect() as first:
+        first.send_request("GET", "/changing/page.html")
+        log.wait_for("loading begins")
+        assert site.get("/changing/page.html").status == 403
+        assert first.response().status == 403
+
+
 @line("CFG-25", "CFG-36")
 @pytest.mark.parametrize(
     "directive",

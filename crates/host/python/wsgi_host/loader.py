@@ -1,7 +1,8 @@
 """WSGI script files as modules: found by path, loaded once, loaded again when they change.
 
 Each script has its own lock, so a slow import of one holds up nobody who wants another. While a
-changed script is being loaded, and when its new version fails, the version before goes on serving.
+changed script is being loaded, and when its new version fails, the version before goes on serving, but
+not where it says who is let in.
 
 Source: mod_wsgi documentation, "Reloading Source Code"; docs/differences.md for what is done otherwise.
 """
@@ -136,9 +137,8 @@ class Script:
             self._lock.release()
 
     def _reload_changed(self, module, codes):
-        if not self._lock.acquire(blocking=False):
-            # The one who holds it loads the new version; nobody else waits.
-            return module
+        if not self._begin_reload(codes):
+            return module if codes.keeps_old else INTERNAL_SERVER_ERROR
         try:
             # httpd may have looked at the file before the change that has been loaded since.
             mtime_us = self._mtime_now(None)
@@ -151,8 +151,8 @@ class Script:
             self._lock.release()
 
     def _reload_on_demand(self, module, mtime_us, codes):
-        if not self._lock.acquire(blocking=False):
-            return module
+        if not self._begin_reload(codes):
+            return module if codes.keeps_old else INTERNAL_SERVER_ERROR
         try:
             if self._module is not module:
                 return self._module
@@ -161,6 +161,15 @@ class Script:
             return self._execute(mtime_us, codes)
         finally:
             self._lock.release()
+
+    def _begin_reload(self, codes):
+        """Takes the lock; False if another thread loads the new version, for which nobody waits if the old one will do."""
+        if self._lock.acquire(blocking=False):
+            return True
+        if codes.keeps_old or self._loading_thread == get_ident():
+            return False
+        self._wait_for_lock()
+        return True
 
     def _old(self, codes):
         """The version before one that cannot be loaded and is not tried yet, where that may stand in."""
