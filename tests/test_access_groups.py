@@ -364,6 +364,24 @@ def test_what_is_kept_for_long_in_one_section_is_not_used_in_another(guarded):
     assert counting(site) == (200, 0)
 
 
+def test_what_is_kept_for_one_host_is_not_used_for_another(guarded):
+    hosts = "".join(
+        f"<VirtualHost *:{{port}}>\n  ServerName shop.test\n  ServerAlias {aliases}\n"
+        + location("/members", *BASIC, "WSGIAuthUserScript {puppet} cache=60") + "</VirtualHost>\n"
+        for aliases in ("one.test two.test", "three.test")
+    )  # fmt: skip
+    site = guarded(options="cache=60", config=hosts).start()
+    site.log.allow(r"asked$")
+
+    def asked(host):
+        before = len(site.log.matching(r"asked$"))
+        headers = [answer("says('asked') or True"), basic(), ("Host", host)]
+        assert site.get("/members/page.html", headers).status == 200
+        return len(site.log.matching(r"asked$")) - before
+
+    assert [asked(f"{name}.test") for name in ("one", "two", "three", "one", "two", "three")] == [1, 1, 1, 0, 0, 0]
+
+
 def test_nothing_is_kept_unless_it_is_asked_for(guarded):
     site = guarded(options="").start()
     site.log.allow(r"asked$")

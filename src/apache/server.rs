@@ -128,6 +128,11 @@ impl<'a> Server<'a> {
         unsafe { optional_bytes(self.record().server_admin) }
     }
 
+    /// A number that no other server of the configuration has: several may have one name and port.
+    pub(crate) fn identity(self) -> usize {
+        self.raw.addr()
+    }
+
     /// The port of `ServerName` or the listener; 0 if the configuration names none.
     pub(crate) fn port(self) -> u16 {
         self.record().port

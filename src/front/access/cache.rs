@@ -28,24 +28,19 @@ impl Key {
             &place.script.file,
             &place.script.process_group,
             &place.application_group,
-            request.server().name().unwrap_or(b""),
+            // One virtual host may have sites by the name that is asked for.
+            request.host().unwrap_or(b""),
             arguments[0],
             arguments[1],
         ];
         // Who asks whether a client is let in means: to this page.
         if subject == Subject::Access {
-            parts.extend([
-                request.client_address().unwrap_or(b""),
-                request.method(),
-                request.uri(),
-                request.query(),
-                request.host().unwrap_or(b""),
-            ]);
+            parts.extend([request.client_address().unwrap_or(b""), request.method(), request.uri(), request.query()]);
         }
         // What may be kept for long in one section may not in another.
         let time = i64::try_from(place.script.cache.as_secs()).unwrap_or(i64::MAX);
-        let port = request.server().port().into();
-        Key::hashed(&[(subject as u16).into(), place.facts.script_mtime_us, port, time], &parts)
+        let server = request.server().identity() as i64;
+        Key::hashed(&[(subject as u16).into(), place.facts.script_mtime_us, server, time], &parts)
     }
 
     fn hashed(numbers: &[i64], parts: &[&[u8]]) -> Key {
