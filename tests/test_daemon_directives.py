@@ -146,6 +146,17 @@ def test_an_option_is_refused_in_words_of_its_own(refuses, options, text):
     refuses(f"WSGIDaemonProcess d {options}", text, "Syntax error on line")
 
 
+@ours
+@pytest.mark.parametrize("option", ["group=root", "group=#0", "supplementary-groups=daemon,root"])
+def test_a_group_of_processes_is_not_roots(refuses, option):
+    refuses(f"WSGIDaemonProcess d {option}", "blocked from running with root's group: ", "Syntax error on line")
+
+
+@ours
+def test_scripts_may_belong_to_roots_group(accepts):
+    accepts("WSGIDaemonProcess d script-group=root")
+
+
 @line("CFG-17")
 @pytest.mark.parametrize("name", BUFFERS)
 def test_a_buffer_has_a_least_size(refuses, name):

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from harness import installation
 from harness.checklist import embedded_only, line, ours
 from harness.httpd import Httpd
 

@@ -93,7 +93,7 @@ const OPTIONS: &[DaemonOption] = options! {
     "memory-limit", "memory limit", "bytes as a plain number, from 0" => memory_limit = limit();
     "virtual-memory-limit", "virtual memory limit", "bytes as a plain number, from 0" => virtual_memory_limit = limit();
     "script-user", "script user", USER => script_uid = uid();
-    "script-group", "script group", GROUP => script_gid = gid();
+    "script-group", "script group", GROUP => script_gid = any_gid();
 };
 
 /// Reads the options to the end of the line; of a repeated one the last counts. Gives what is to be said of those that

@@ -288,10 +288,11 @@ pub const DIRECTIVES: &[Directive] = &[
     raw(c"WSGIAuthGroupScript", Context::AuthConfig, c"a script that knows groups, and options", asked::group_script),
     one(c"WSGIGroupAuthoritative", Context::AuthConfig, c"On or Off; has no effect", |place, word| {
         value::flag(c"WSGIGroupAuthoritative", word)?;
-        place.note(
+        place.remark(
             codes::NEEDLESS_DIRECTIVE,
             "accepted, and nothing to do: whether other rules are asked after wsgi-group is for <RequireAny> and \
              <RequireAll> to say",
+            None,
         );
         Ok(())
     }),
@@ -398,7 +399,7 @@ pub const DIRECTIVES: &[Directive] = &[
     ),
     one(c"WSGIVerboseDebugging", Context::GlobalOnly, c"On or Off; has no effect", |place, word| {
         value::flag(c"WSGIVerboseDebugging", word)?;
-        place.note(codes::NEEDLESS_DIRECTIVE, "accepted, without effect; LogLevel wsgi:debug shows more");
+        place.remark(codes::NEEDLESS_DIRECTIVE, "accepted, without effect; LogLevel wsgi:debug shows more", None);
         Ok(())
     }),
     global_flag!(c"WSGIRestrictEmbedded", restrict_embedded, c"On to forbid applications inside httpd's children"),

@@ -135,15 +135,20 @@ impl Given<'_> {
         self.any_user().map(|user| Some(user.uid))
     }
 
-    /// The id of a group.
+    /// The id of a group that an application may have.
     pub(super) fn gid(&self) -> Result<Option<u32>, Fault> {
+        self.own_group(self.value).map(Some)
+    }
+
+    /// The id of any group.
+    pub(super) fn any_gid(&self) -> Result<Option<u32>, Fault> {
         self.group(self.value).map(Some)
     }
 
     /// The ids of groups, separated by commas; an empty name ends the list, as in mod_wsgi.
     pub(super) fn gids(&self) -> Result<Option<Vec<u32>>, Fault> {
         let names = self.value.split(|byte| *byte == b',').take_while(|name| !name.is_empty());
-        let groups = names.map(|name| self.group(name)).collect::<Result<Vec<u32>, Fault>>()?;
+        let groups = names.map(|name| self.own_group(name)).collect::<Result<Vec<u32>, Fault>>()?;
         // The group itself is one of them.
         let limit = self.accounts.group_limit();
         if groups.len() >= limit {
@@ -168,6 +173,16 @@ impl Given<'_> {
                 shown(self.value)
             ))
         })
+    }
+
+    fn own_group(&self, name: &[u8]) -> Result<u32, Fault> {
+        match self.group(name)? {
+            0 => Err(because(format!(
+                "WSGI process blocked from running with root's group: '{}'; give another group, or leave it out",
+                shown(name)
+            ))),
+            gid => Ok(gid),
+        }
     }
 
     fn group(&self, name: &[u8]) -> Result<u32, Fault> {

@@ -72,12 +72,17 @@ fn every_option_refuses_in_its_own_words_with_what_was_given_and_what_is_accepte
 }
 
 #[test]
-fn root_is_refused_as_a_user_and_not_as_a_group() {
+fn root_is_refused_as_a_user_and_as_a_group() {
     for option in ["user=root", "user=#0"] {
         let refused = refused(option);
         assert!(refused.contains("WSGI process blocked from running as root") && refused.contains(option), "{refused}");
     }
-    assert_eq!(daemon("group=#0").gid, Some(0));
+    for option in ["group=#0", "supplementary-groups=#0", "supplementary-groups=web,#0"] {
+        let refused = refused(option);
+        assert!(refused.contains("blocked from running with root's group: '#0'"), "{refused}");
+    }
+    // It only says whose files are to be run.
+    assert_eq!(daemon("script-group=#0").script_gid, Some(0));
 }
 
 #[test]
