@@ -14,7 +14,7 @@ from harness.checklist import line, ours, smoke
 from harness.condition import wait_until
 from harness.door import daemon
 from harness.messages import BROKEN, DIED, UNREACHABLE
-from harness.process import descriptors_of, is_alive, targets_of_descriptors
+from harness.process import descriptors_of, is_alive, sockets_of
 from harness.puppet import Gated, Puppet
 
 HELLO = """
@@ -244,11 +244,6 @@ def test_a_child_of_before_the_reload_finds_the_processes_of_a_group_that_has_gr
         response = connection.response()
         assert (response.status, response.body) == (200, b"hello")
         assert time.monotonic() - began < 5
-
-
-def sockets_of(pid):
-    """The sockets that it has open, by their names in /proc."""
-    return {target for target in targets_of_descriptors(pid).values() if target.startswith("socket:")}
 
 
 @ours

@@ -11,7 +11,7 @@ from harness import installation
 from harness.checklist import line, ours
 from harness.condition import wait_until
 from harness.messages import BROKEN, expect_of_a_worker
-from harness.process import is_alive, is_stopped
+from harness.process import is_alive, is_stopped, sockets_of
 from harness.puppet import Gated, Puppet
 
 HELLO = """
@@ -515,13 +515,18 @@ def test_a_request_whose_client_left_while_it_waited_is_not_run(new_daemon):
     site = new_daemon("threads=1").start()
     gated = Gated(site)
     with gated.begin("first") as first:
-        gated.send("second").reset()
-        third = gated.send("third")
-        gated.open("third")
-        gated.open("first")
-        assert first.response().status == 200
-        assert third.response().status == 200
-        third.close()
+        child = site.child()
+        before = sockets_of(child)
+        second = gated.send("second")
+        # Its client's, and the one to the process.
+        wait_until(lambda: len(sockets_of(child) - before) == 2, "the second request to wait for the process")
+        second.reset()
+        wait_until(lambda: sockets_of(child) == before, "httpd to see that its client has left")
+        with gated.send("third") as third:
+            gated.open("third")
+            gated.open("first")
+            assert first.response().status == 200
+            assert third.response().status == 200
     assert not gated.has_begun("second")
 
 

@@ -95,6 +95,11 @@ def targets_of_descriptors(pid):
     return targets
 
 
+def sockets_of(pid):
+    """The sockets that the process has open, by their names in /proc."""
+    return {target for target in targets_of_descriptors(pid).values() if target.startswith("socket:")}
+
+
 def resident_kib(pid):
     """Resident memory in KiB."""
     return _status_kib(pid, "VmRSS")
