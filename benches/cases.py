@@ -21,6 +21,8 @@ CASES = {
     case.name: case
     for case in (
         Case("hello", "GET", None, HELLO, "result.lua"),
+        Case("compute", "GET", None, HELLO, "result.lua"),
+        Case("wait", "GET", None, HELLO, "result.lua"),
         Case("download", "GET", None, b"x" * MEBIBYTE, "result.lua"),
         Case("upload", "POST", b"x" * MEBIBYTE, HELLO, "upload.lua"),
     )

@@ -30,13 +30,13 @@ static int handle(request_rec *r)
     if (r->handler == NULL) {
         return DECLINED;
     }
-    if (strcmp(r->handler, "bench-hello") == 0 || strcmp(r->handler, "bench-upload") == 0) {
-        return answer(r, HELLO, sizeof(HELLO) - 1);
+    if (strncmp(r->handler, "bench-", 6) != 0) {
+        return DECLINED;
     }
     if (strcmp(r->handler, "bench-download") == 0) {
         return answer(r, download, sizeof(download));
     }
-    return DECLINED;
+    return answer(r, HELLO, sizeof(HELLO) - 1);
 }
 
 static void register_hooks(apr_pool_t *pool)

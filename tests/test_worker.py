@@ -110,6 +110,39 @@ def test_more_connections_than_threads_wait_their_turn(start, script):
     assert len({connection.welcome[3] for connection in connections}) == 20
 
 
+def test_short_requests_stay_on_one_thread_and_those_that_get_stuck_hold_nobody_up(start, script, tmp_path):
+    app = script(
+        f"""
+        import os, threading
+        name = environ['QUERY_STRING']
+        while name and not os.path.exists({str(tmp_path)!r} + '/open'):
+            time.sleep(0.005)
+        ok()
+        return [str(threading.get_ident()).encode()]
+        """
+    )
+    worker = start(threads=4).ready()
+    quick = worker.connect()
+
+    def ask():
+        return quick.request(worker.head(app)).body
+
+    # On a busy machine a short request may take long now and then, and then others help.
+    wait_until(lambda: len({ask() for _ in range(50)}) == 1, "one thread to serve all", timeout=30)
+    stuck = []
+    for number in range(1, 4):
+        # The one that leads gets stuck, again and again; the next ones are served all the same.
+        connection = worker.connect()
+        connection.send(worker.head(app, environ={"QUERY_STRING": f"stuck-{number}"}))
+        stuck.append(connection)
+        wait_until(lambda count=number: worker.scoreboard.seat()["active"] == count, "the request to begin")
+        assert all(ask() for _ in range(20))
+    (tmp_path / "open").touch()
+    threads = {connection.response().body for connection in stuck}
+    assert len(threads) == 3, "each had a thread of its own"
+    wait_until(lambda: len({ask() for _ in range(50)}) == 1, "one thread to serve all again", timeout=30)
+
+
 def test_a_wrong_secret_closes_the_connection_and_is_logged(start, script):
     worker, app = start().ready(), script(HELLO)
     connection = worker.connect(secret=b"x" * 32)

@@ -3,12 +3,15 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::PeerCredentials;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::socket::sockopt::{PeerCredentials, ReceiveTimeout};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, getsockopt, recv, send, sendmsg, socket,
+    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, getsockopt, recv, send, sendmsg, setsockopt, socket,
 };
+use nix::sys::time::{TimeVal, TimeValLike};
 use wire::{Inbox, Secret, Welcome};
 
 /// A connection to the process of one seat.
@@ -20,7 +23,13 @@ pub(super) struct Connection {
     pub(super) welcome: Option<Welcome>,
     /// How many requests were sent on it.
     pub(super) requests: u32,
+    /// The socket can be waited for by receiving from it.
+    waits: bool,
 }
+
+/// How long a receiver waits that waits at all: for one in a hundred requests it is too short, and for none too long that
+/// the client be not watched meanwhile.
+pub(super) const FIRST_LOOK: Duration = Duration::from_millis(20);
 
 /// Why no connection could be made.
 #[derive(Debug)]
@@ -75,7 +84,8 @@ pub(super) fn is_equal(one: &Secret, other: &Secret) -> bool {
 
 impl Connection {
     pub(super) fn over(socket: OwnedFd) -> Connection {
-        Connection { socket, inbox: Inbox::default(), welcome: None, requests: 0 }
+        let waits = is_made_to_wait(&socket).is_ok();
+        Connection { socket, inbox: Inbox::default(), welcome: None, requests: 0, waits }
     }
 
     /// Which of the seat's processes answered on it.
@@ -106,11 +116,29 @@ impl Connection {
     /// # Errors
     /// Those of recv(2).
     pub(super) fn receive(&mut self) -> io::Result<Option<usize>> {
+        self.receive_with(MsgFlags::MSG_DONTWAIT)
+    }
+
+    /// The same, but waits up to [`FIRST_LOOK`] for something to come.
+    ///
+    /// # Errors
+    /// Those of recv(2).
+    pub(super) fn await_first(&mut self) -> io::Result<Option<usize>> {
+        self.receive_with(if self.waits { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT })
+    }
+
+    fn receive_with(&mut self, flags: MsgFlags) -> io::Result<Option<usize>> {
         let room = self.inbox.room();
-        let count = without_waiting(|| recv(self.socket.as_raw_fd(), room, MsgFlags::MSG_DONTWAIT))?;
+        let count = without_waiting(|| recv(self.socket.as_raw_fd(), room, flags))?;
         self.inbox.received(count.unwrap_or(0));
         Ok(count)
     }
+}
+
+/// Has receiving wait, up to [`FIRST_LOOK`], where it is not told otherwise.
+fn is_made_to_wait(socket: &OwnedFd) -> nix::Result<()> {
+    setsockopt(socket, ReceiveTimeout, &TimeVal::microseconds(FIRST_LOOK.as_micros() as i64))?;
+    fcntl(socket, FcntlArg::F_SETFL(OFlag::empty())).map(drop)
 }
 
 fn without_waiting(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<Option<usize>> {

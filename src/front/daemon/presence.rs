@@ -10,7 +10,8 @@ use wire::{End, Scoreboard, Seat};
 use super::connection::Connection;
 use super::seats::View;
 
-/// Most idle connections that a child keeps to one worker.
+/// Most idle connections that a child keeps to one worker beyond as many as are in use: under load none is closed that is
+/// needed again at once.
 const IDLE_LIMIT: usize = 32;
 
 /// What a child has to do with one seat.
@@ -135,7 +136,8 @@ impl Presence {
     pub(super) fn keep(&self, seat: u32, connection: Connection) {
         let Some(place) = self.places.get(seat) else { return };
         let mut idle = place.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_LIMIT {
+        let in_use = place.in_flight.load(Ordering::Relaxed) as usize;
+        if idle.len() < IDLE_LIMIT + in_use {
             idle.push(connection);
         }
     }

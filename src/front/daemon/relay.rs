@@ -97,6 +97,8 @@ pub(super) struct Relay<'a> {
     cut_at: Option<Instant>,
     /// Steps of looking for a body where no socket tells (HTTP/2).
     nap: Duration,
+    /// Nothing has been waited for yet.
+    is_first_wait: bool,
 }
 
 impl<'a> Relay<'a> {
@@ -130,6 +132,7 @@ impl<'a> Relay<'a> {
             moved: Instant::now(),
             cut_at: None,
             nap: FIRST_NAP,
+            is_first_wait: true,
         }
     }
 

@@ -2,6 +2,7 @@
 //! and comes in ([`Stream`], [`Outbox`], [`Intake`]), and the exchange made of them.
 
 mod asker;
+mod crew;
 mod exchange;
 mod gate;
 mod intake;
@@ -9,6 +10,7 @@ mod outbox;
 mod stream;
 
 pub(crate) use asker::ConnectionAsker;
+pub(crate) use crew::Crew;
 pub(crate) use exchange::ConnectionExchange;
 pub(crate) use gate::Gate;
 pub(crate) use intake::Intake;

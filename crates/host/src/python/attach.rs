@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 
 use pyo3::ffi;
 
+use super::baton::Baton;
 use super::interpreter::Interpreter;
 use super::{process, registry, turn, worker};
 use crate::daemon::Gate;
@@ -44,16 +45,19 @@ impl Attached {
 
     /// Runs `work` without the GIL.
     pub(super) fn detach<R>(self, work: impl FnOnce() -> R) -> R {
-        struct Restore(*mut ffi::PyThreadState);
+        struct Restore(Option<&'static Baton>, *mut ffi::PyThreadState);
         impl Drop for Restore {
             fn drop(&mut self) {
                 // SAFETY: the state that PyEval_SaveThread gave to this very thread.
-                unsafe { turn::take(self.0) }
+                unsafe { turn::take(self.0, self.1) }
             }
         }
+        let baton = self.interpreter.map_or(turn::shared(), Interpreter::baton);
         // SAFETY: attached, and nothing of Python's is touched until the state is restored, also when
         // `work` unwinds.
-        let _restore = Restore(unsafe { turn::leave() });
+        let (state, had_baton) = unsafe { turn::leave(baton) };
+        // Threads of the application's, and what is being set up, are not in the line.
+        let _restore = Restore(had_baton.then_some(baton), state);
         work()
     }
 }
@@ -69,20 +73,21 @@ pub(super) fn attach_in_turn<R>(interpreter: &'static Interpreter, work: impl Fn
 }
 
 fn attach_through<R>(gate: Option<&Gate>, interpreter: &'static Interpreter, work: impl FnOnce(Attached) -> R) -> R {
-    struct Release;
+    struct Release(&'static Baton);
     impl Drop for Release {
         fn drop(&mut self) {
             // SAFETY: this thread attached just before; the state stays for its next request.
-            unsafe { turn::leave() };
+            unsafe { turn::leave(self.0) };
         }
     }
+    let baton = interpreter.baton();
     let state = state_of(interpreter);
     let passage = gate.map(Gate::enter);
     // SAFETY: the state belongs to this thread and no state is current on it (caller).
-    unsafe { turn::take(state) };
+    unsafe { turn::take(Some(baton), state) };
     // The next may wait for the GIL, which this thread has.
     drop(passage);
-    let _release = Release;
+    let _release = Release(baton);
     // SAFETY: attached by the line before, until `_release` is dropped.
     work(unsafe { Attached::assume(interpreter) })
 }

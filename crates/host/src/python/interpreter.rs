@@ -4,14 +4,17 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::CString;
+use std::sync::OnceLock;
 
 use gateway::Key;
 use pyo3::ffi;
 
 use super::attach::Attached;
+use super::baton::Baton;
 use super::environ::Form;
 use super::object::{Raised, Ref};
 use super::script::Script;
+use super::turn;
 
 /// One interpreter of the process; lives until the process ends.
 pub(super) struct Interpreter {
@@ -34,6 +37,8 @@ pub(super) struct Interpreter {
     /// This interpreter's place in the recording of requests, once it has asked.
     pub(super) cursor: Cell<Option<usize>>,
     pub(super) support: Support,
+    /// Of its own GIL, if it has one.
+    own_baton: OnceLock<Baton>,
 }
 
 // SAFETY: everything but `raw`, which never changes, is only touched by threads attached to this very
@@ -122,6 +127,7 @@ impl Interpreter {
             tracked: RefCell::new(None),
             cursor: Cell::new(None),
             support,
+            own_baton: OnceLock::new(),
         })
     }
 
@@ -133,6 +139,16 @@ impl Interpreter {
     /// `mod_wsgi.active_requests`, if it is kept.
     pub(super) fn tracked(&self, py: Attached) -> Option<Ref> {
         self.tracked.borrow().as_ref().map(|requests| requests.clone_ref(py))
+    }
+
+    /// What goes before its GIL.
+    pub(super) fn baton(&'static self) -> &'static Baton {
+        self.own_baton.get().unwrap_or_else(turn::shared)
+    }
+
+    /// Notes that it has a GIL of its own; before anybody could wait for that.
+    pub(super) fn separate_gil(&self) {
+        self.own_baton.get_or_init(Baton::new);
     }
 
     pub(super) fn raw(&self) -> *mut ffi::PyInterpreterState {

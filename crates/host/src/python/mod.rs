@@ -1,5 +1,5 @@
 //! The only room with Python's C API. Plain `pyo3::ffi` over the stable ABI: everything here may run in
-//! a sub-interpreter, where PyO3's safe API deadlocks or mixes interpreters up (docs/architecture.md).
+//! a sub-interpreter, where PyO3's safe API deadlocks or mixes interpreters up (docs/interpreters.md).
 //!
 //! [`Attached`](attach::Attached) is the proof that the calling thread holds the GIL of an interpreter;
 //! [`Ref`](object::Ref) is an owned reference. With them the rest is safe Rust.
@@ -10,6 +10,7 @@ mod active;
 mod adopt;
 mod ask;
 mod attach;
+mod baton;
 mod capsule;
 mod context;
 mod course;

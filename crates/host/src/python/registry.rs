@@ -155,6 +155,7 @@ fn create(_py: Attached, group: &[u8]) -> Option<&'static Interpreter> {
                 Some(interpreter) => {
                     adopt(interpreter, state);
                     if has_own_gil {
+                        interpreter.separate_gil();
                         own_gil::remember(interpreter);
                     }
                 }

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::sync::Arc;
 
 use gateway::{Exchange, Key, Level, Outcome, RequestLog, WriteError};
-use wire::{Facts, RequestHead, flags};
+use wire::{Entry, Facts, RequestHead, flags};
 
 use super::active::{Active, Current, Origin, Walk};
 use super::attach::{Attached, attach_in_turn};
@@ -38,10 +38,6 @@ pub(super) fn serve(
     block: &[u8],
     arrival: Option<Arrival>,
 ) -> Outcome {
-    let Some(_inside) = Inside::enter() else {
-        log.log(Level::Info, b"the process is ending and takes no more requests; answering 503");
-        return Outcome::Status(503);
-    };
     let head = match RequestHead::parse(block) {
         Ok(head) => head,
         Err(error) => {
@@ -49,7 +45,23 @@ pub(super) fn serve(
             return Outcome::Status(500);
         }
     };
-    let order = Order { request_rec: exchange.request_rec(), ..Order::of(&head) };
+    serve_order(exchange, log, block, &head, Order::of(&head), arrival)
+}
+
+/// [`serve`] for a head that has been read, and with it the order; `block` is the head as it came.
+pub(super) fn serve_order(
+    exchange: &mut dyn Exchange,
+    log: &dyn RequestLog,
+    block: &[u8],
+    head: &RequestHead<'_>,
+    order: Order<'_>,
+    arrival: Option<Arrival>,
+) -> Outcome {
+    let Some(_inside) = Inside::enter() else {
+        log.log(Level::Info, b"the process is ending and takes no more requests; answering 503");
+        return Outcome::Status(503);
+    };
+    let order = Order { request_rec: exchange.request_rec(), ..order };
     let interpreter = match registry::obtain(order.group, head.facts().has(flags::OPEN_GROUP)) {
         Ok(interpreter) => interpreter,
         Err(reason) => return refuse(log, order.group, reason),
@@ -64,7 +76,7 @@ pub(super) fn serve(
         ..Course::default()
     };
     let outer = slow::begin(meter, block, &course);
-    let left = attach_in_turn(interpreter, |py| walk(py, exchange, log, &head, &order, course));
+    let left = attach_in_turn(interpreter, |py| walk(py, exchange, log, head, &order, course));
     let Left { answer, mut walk, course } = left;
     let outcome = match (answer, &mut walk) {
         (Answer::Outcome(outcome), _) => outcome,
@@ -76,37 +88,62 @@ pub(super) fn serve(
     outcome
 }
 
-/// What a head says of where to go, read once.
-struct Order<'h> {
-    group: &'h [u8],
+/// What a head says of where to go and of what a worker tells of it, read in one walk through the head.
+pub(super) struct Order<'h> {
+    pub(super) group: &'h [u8],
     /// What is loaded: a handler script takes the place of the mapped file.
-    script: &'h [u8],
-    file: &'h [u8],
+    pub(super) script: &'h [u8],
+    pub(super) file: &'h [u8],
     callable: &'h [u8],
+    pub(super) method: &'h [u8],
+    pub(super) uri: &'h [u8],
+    /// When httpd began to look for a worker, as the environ tells it.
+    queue_start: &'h [u8],
     origin: Origin<'h>,
     /// httpd's request, if the application is to have it; else null.
     request_rec: *mut c_void,
 }
 
 impl<'h> Order<'h> {
-    fn of(head: &RequestHead<'h>) -> Self {
-        let [group, handler_script, file, callable, id, server_pid] = head.get_each([
-            Key::ModWsgiApplicationGroup,
-            Key::ModWsgiHandlerScript,
-            Key::ScriptFilename,
-            Key::ModWsgiCallableObject,
-            Key::ModWsgiRequestId,
-            Key::ModWsgiServerPid,
-        ]);
-        let file = file.unwrap_or_default();
-        Order {
-            group: group.unwrap_or_default(),
-            script: handler_script.filter(|path| !path.is_empty()).unwrap_or(file),
-            file,
-            callable: callable.unwrap_or(b"application"),
-            origin: Origin { id: id.unwrap_or_default(), server_pid: server_pid.unwrap_or_default() },
+    pub(super) fn of(head: &RequestHead<'h>) -> Self {
+        let mut order = Order {
+            group: b"",
+            script: b"",
+            file: b"",
+            callable: b"application",
+            method: b"",
+            uri: b"",
+            queue_start: b"",
+            origin: Origin { id: b"", server_pid: b"" },
             request_rec: std::ptr::null_mut(),
+        };
+        for entry in head.entries().map_while(Result::ok) {
+            let (place, value) = match entry {
+                Entry::Known { key, value } => match key {
+                    Key::ModWsgiApplicationGroup => (&mut order.group, value),
+                    Key::ModWsgiHandlerScript => (&mut order.script, value),
+                    Key::ScriptFilename => (&mut order.file, value),
+                    Key::ModWsgiCallableObject => (&mut order.callable, value),
+                    Key::RequestMethod => (&mut order.method, value),
+                    Key::RequestUri => (&mut order.uri, value),
+                    Key::ModWsgiRequestId => (&mut order.origin.id, value),
+                    Key::ModWsgiServerPid => (&mut order.origin.server_pid, value),
+                    _ => continue,
+                },
+                Entry::Named { name: b"mod_wsgi.queue_start", value } => (&mut order.queue_start, value),
+                Entry::Named { .. } => continue,
+            };
+            *place = value;
         }
+        if order.script.is_empty() {
+            order.script = order.file;
+        }
+        order
+    }
+
+    /// When httpd began to look for a worker, µs since 1970, if the head says so.
+    pub(super) fn queue_start_us(&self) -> Option<u64> {
+        std::str::from_utf8(self.queue_start).ok()?.parse().ok()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Waiting for worker and client at once, each with its limit.
 
+use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use gateway::ReadError;
 
 use super::{Closing, LEFT, Relay};
 use crate::apache::Events;
+use crate::front::daemon::connection::{Connection, FIRST_LOOK};
 use crate::front::daemon::failure::Failure;
 
 /// How long a worker has to end a request whose client is gone, so that its last log lines arrive and the
@@ -26,10 +28,14 @@ impl Relay<'_> {
             self.fail_input(ReadError::TimedOut);
             return Ok(None);
         }
+        // Most answers are here before it matters whether the client is: then one call both waits and receives.
+        if std::mem::take(&mut self.is_first_wait) && !awaits_client && self.outbox.is_empty() && limit > FIRST_LOOK {
+            return self.receive(Connection::await_first);
+        }
         let events = Events::READ.and(Events::WRITE.when(!self.outbox.is_empty()));
         let told = self.watch.wait(&*self.client, awaits_client, Some((self.connection.as_fd(), events)), limit);
         if told.has(Events::READ.and(Events::OVER)) {
-            return self.receive();
+            return self.receive(Connection::receive);
         }
         Ok(None)
     }
@@ -68,8 +74,11 @@ impl Relay<'_> {
         nap
     }
 
-    fn receive(&mut self) -> Result<Option<Closing>, Failure> {
-        match self.connection.receive() {
+    fn receive(
+        &mut self,
+        by: impl FnOnce(&mut Connection) -> io::Result<Option<usize>>,
+    ) -> Result<Option<Closing>, Failure> {
+        match by(self.connection) {
             Ok(None) => Ok(None),
             Ok(Some(0)) => self.broken(None).map(Some),
             Ok(Some(_)) => {

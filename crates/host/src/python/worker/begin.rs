@@ -19,6 +19,7 @@ use super::seat::OwnSeat;
 use super::signals::Wakeup;
 use super::state::{Own, WORKER, Worker};
 use super::{control as control_thread, dump, interrupt, name, signals, threads};
+use crate::daemon::Crew;
 use crate::python::process::{self, Home};
 use crate::python::reporter;
 
@@ -57,6 +58,7 @@ pub(in crate::python) fn adopt() -> Result<(), String> {
     let worker = Worker {
         started,
         server_board,
+        crew: Crew::new(),
         slots: (0..limits.threads).map(|_| Slot::default()).collect(),
         channel: Channel::new(wire::Channel::over(channel?)),
         seat,

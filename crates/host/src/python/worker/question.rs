@@ -54,8 +54,9 @@ pub(super) fn answer(
     let method = head.get(Key::RequestMethod).unwrap_or_default();
     let uri = head.get(Key::RequestUri).unwrap_or_default();
     let name = question.subject.functions()[0].as_bytes();
-    let arrived =
-        Arrived { head: &head, script, resource: script, at_us, about: &[name, b"() for ", method, b" ", uri] };
+    let group = head.get(Key::ModWsgiApplicationGroup).unwrap_or_default();
+    let about: &[&[u8]] = &[name, b"() for ", method, b" ", uri];
+    let arrived = Arrived { head: &head, group, script, resource: script, at_us, about };
     let begun = match admit(worker, slot, *cell, &intake, &arrived, &Ends { stream, outbox, log: &log }) {
         Ok(begun) => begun,
         Err(is_kept) => return is_kept,

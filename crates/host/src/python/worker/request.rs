@@ -7,8 +7,8 @@ mod verdict;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use gateway::{Key, Level, Outcome, RequestLog};
-use wire::{Entry, Frame, Refusal, RequestHead, flags};
+use gateway::{Level, Outcome, RequestLog};
+use wire::{Frame, Refusal, RequestHead, flags};
 
 use self::begun::Begun;
 use self::chroot::rebase;
@@ -19,7 +19,7 @@ use super::connections::{Connection, log_fault};
 use super::limits::Slot;
 use super::state::{Worker, epoch_us};
 use crate::daemon::{ConnectionExchange, Intake, Outbox, Stream};
-use crate::python::serve::{Arrival, script_path, serve as walk};
+use crate::python::serve::{Arrival, Order, serve_order};
 
 /// Serves a request; whether the connection may have another.
 pub(super) fn serve(
@@ -59,17 +59,14 @@ pub(super) fn serve(
         }
     };
     let ignores_activity = head.facts().has(flags::IGNORE_ACTIVITY);
+    let order = Order::of(&head);
     let arrived = Arrived {
         head: &head,
-        script: script_path(&head),
-        resource: head.get(Key::ScriptFilename).unwrap_or_default(),
+        group: order.group,
+        script: order.script,
+        resource: order.file,
         at_us: daemon_start_us,
-        about: &[
-            b"request ",
-            head.get(Key::RequestMethod).unwrap_or_default(),
-            b" ",
-            head.get(Key::RequestUri).unwrap_or_default(),
-        ],
+        about: &[b"request ", order.method, b" ", order.uri],
     };
     let begun = match admit(worker, slot, *cell, &intake, &arrived, &Ends { stream, outbox, log: &request_log }) {
         Ok(begun) => begun,
@@ -81,9 +78,10 @@ pub(super) fn serve(
         }
     };
     let mut exchange = ConnectionExchange::new(stream, outbox, intake, &on_activity);
-    let queue_start_us = queue_start(&head).unwrap_or(head.facts().request_start_us);
+    let queue_start_us = order.queue_start_us().unwrap_or(head.facts().request_start_us);
     let arrival = Arrival { queue_start_us, daemon_start_us };
-    let outcome = catch_unwind(AssertUnwindSafe(|| walk(&mut exchange, &request_log, block, Some(arrival))));
+    let outcome =
+        catch_unwind(AssertUnwindSafe(|| serve_order(&mut exchange, &request_log, block, &head, order, Some(arrival))));
     // The child looks at the figures as soon as it has the answer.
     begun.leave_seat();
     let is_kept = exchange.finish(outcome.unwrap_or(Outcome::Incomplete));
@@ -99,6 +97,8 @@ pub(super) fn serve(
 /// A request or a question that has come.
 pub(super) struct Arrived<'a> {
     pub(super) head: &'a RequestHead<'a>,
+    /// The application group that is to have it.
+    pub(super) group: &'a [u8],
     /// The file that is to be loaded.
     pub(super) script: &'a [u8],
     /// What its `reload_required()` is asked about.
@@ -156,12 +156,4 @@ fn end_unbegun(stream: &Stream, outbox: &Outbox, frame: &Frame<'_>) -> bool {
     let mut bytes = Vec::new();
     frame.put(&mut bytes);
     outbox.write(stream, &[&bytes], &mut || false).is_ok()
-}
-
-/// When httpd began to look for a worker, µs since 1970, if its head says so.
-fn queue_start(head: &RequestHead<'_>) -> Option<u64> {
-    head.entries().flatten().find_map(|entry| match entry {
-        Entry::Named { name: b"mod_wsgi.queue_start", value } => std::str::from_utf8(value).ok()?.parse().ok(),
-        _ => None,
-    })
 }

@@ -13,7 +13,7 @@ use super::connections::Connections;
 use super::limits::Slot;
 use super::seat::OwnSeat;
 use super::signals::Wakeup;
-use crate::daemon::Gate;
+use crate::daemon::{Crew, Gate};
 use crate::python::attach::Attached;
 
 /// The one worker that this process can be.
@@ -34,6 +34,7 @@ pub(in crate::python) struct Worker {
     pub(super) connections: Connections,
     pub(super) server_board: Option<OwnedFd>,
     pub(super) slots: Vec<Slot>,
+    pub(super) crew: Crew,
     /// The application group, once it is known.
     pub(super) group: OnceLock<Vec<u8>>,
     /// The script whose change was told to the supervisor, and its time then.

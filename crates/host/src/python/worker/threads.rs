@@ -12,7 +12,7 @@ use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 use super::channel::log;
 use super::connections::{self, LEAVE, LISTENER, once};
 use super::limits::Slot;
-use super::state::Worker;
+use super::state::{WORKER, Worker};
 
 /// What makes every thread leave; never read.
 static LEAVING: OnceLock<OwnedFd> = OnceLock::new();
@@ -36,7 +36,8 @@ pub(super) fn start(worker: &'static Worker) -> io::Result<()> {
         let mut builder = thread::Builder::new().name(format!("wsgi-{}", number + 1));
         // Rust's own default is a quarter of what C programs get, and Python's recursion limit is made for that.
         builder = builder.stack_size(if stack_size > 0 { stack_size } else { default_stack() });
-        builder.spawn(move || run(worker, slot))?;
+        let number = u32::try_from(number + 1).unwrap_or(u32::MAX);
+        builder.spawn(move || run(worker, slot, number))?;
     }
     worker.epoll.add(&worker.listener, once(LISTENER))?;
     Ok(())
@@ -53,6 +54,9 @@ fn default_stack() -> usize {
 
 /// Has every thread leave when its request has ended.
 pub(super) fn leave() {
+    if let Some(worker) = WORKER.get() {
+        worker.crew.leave();
+    }
     if let Some(leaving) = LEAVING.get() {
         let one = 1_u64;
         // SAFETY: eight bytes of our own stack, as eventfd(2) wants them.
@@ -63,15 +67,17 @@ pub(super) fn leave() {
 /// The other side has closed the connection, or its direction of it.
 const LEFT: EpollFlags = EpollFlags::EPOLLRDHUP.union(EpollFlags::EPOLLHUP).union(EpollFlags::EPOLLERR);
 
-fn run(worker: &'static Worker, slot: &'static Slot) {
+fn run(worker: &'static Worker, slot: &'static Slot, number: u32) {
     slot.occupy();
     let mut head = Vec::new();
     loop {
+        worker.crew.wait_for_turn(number);
         let mut events = [EpollEvent::empty()];
         // An interrupted wait has no events.
         if !matches!(worker.epoll.wait(&mut events, EpollTimeout::NONE), Ok(1..)) {
             continue;
         }
+        let turn = worker.crew.begin(number);
         match events[0].data() {
             LEAVE => return,
             LISTENER => connections::accept(worker),
@@ -85,5 +91,6 @@ fn run(worker: &'static Worker, slot: &'static Slot) {
                 }
             }
         }
+        worker.crew.end(number, &turn);
     }
 }

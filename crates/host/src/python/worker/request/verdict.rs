@@ -45,7 +45,7 @@ pub(super) fn judge(worker: &Worker, intake: &Intake<'_>, arrived: &Arrived<'_>)
         );
         return Verdict::Answer(504, text);
     }
-    let group = head.get(Key::ModWsgiApplicationGroup).unwrap_or_default();
+    let group = arrived.group;
     let own = worker.group.get_or_init(|| {
         // Before the first script is loaded, which may ask for the name. Nobody who waits for this holds the GIL.
         adopt::name(group);
