@@ -14,6 +14,10 @@ CONFIG = """
 <Directory {root}/htdocs/auth-config>
   AllowOverride AuthConfig
 </Directory>
+<Directory {root}/htdocs/named-only>
+  AllowOverride None
+  AllowOverrideList WSGICallableObject
+</Directory>
 WSGIApplicationGroup %{GLOBAL}
 WSGIPassAuthorization On
 WSGIScriptAlias /shared {apps}/environ.wsgi
@@ -114,6 +118,19 @@ def test_allow_override_auth_config_lets_no_file_info_directive_in(site, log, di
     file.write_text(directive)
     log.expect(f"{directive.split()[0]} not allowed here")
     assert site.get("/auth-config/named.wsgi").status == 500
+
+
+@pytest.mark.parametrize("directive", ["WSGITrustedProxies 0.0.0.0/0", "WSGITrustedProxyHeaders X-Forwarded-For"])
+def test_allow_override_list_keeps_trust_in_proxies_out_of_htaccess(site, log, directive):
+    directory = site.root / "htdocs" / "named-only"
+    directory.mkdir(exist_ok=True)
+    (directory / "named.wsgi").write_text(NAMED)
+    file = directory / ".htaccess"
+    file.write_text("WSGICallableObject another")
+    assert site.get("/named-only/named.wsgi").body == b"another"
+    file.write_text(directive)
+    log.expect(f"{directive.split()[0]} not allowed here")
+    assert site.get("/named-only/named.wsgi").status == 500
 
 
 # -- merging
