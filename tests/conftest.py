@@ -9,6 +9,7 @@ from harness.conformance import Conformance  # noqa: E402
 from harness.door import DOORS, daemon  # noqa: E402
 from harness.httpd import Httpd  # noqa: E402
 from harness.site import MOUNTS, Site  # noqa: E402
+from harness.worker import Worker  # noqa: E402
 
 
 # In the container there are only dist/ and the tests.
@@ -104,6 +105,20 @@ def quiet_log(request):
     site.log.begin()
     yield
     site.log.verify()
+
+
+@pytest.fixture
+def start():
+    """Starts workers without httpd and supervisor (harness/worker.py), and ends those that are left."""
+    workers = []
+
+    def start(*arguments, **options):
+        workers.append(Worker(*arguments, **options))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        worker.discard()
 
 
 @pytest.fixture

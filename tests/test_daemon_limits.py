@@ -395,32 +395,34 @@ def test_after_sigusr1_a_request_has_until_its_deadline(new_daemon, options):
     assert site.process() != old
 
 
-@line("OPT-30")
-def test_after_sigusr1_a_request_has_all_of_graceful_timeout_whatever_shutdown_timeout_is(new_daemon):
-    site = new_daemon("threads=4 graceful-timeout=30 shutdown-timeout=1").start()
+def outlasts(site, provoke, limit):
+    """Whether a request that runs when its process is told to end is answered by it more than `limit` seconds later."""
     gated = Gated(site)
     with gated.begin("one") as connection:
         old = site.process()
-        os.kill(old, signal.SIGUSR1)
+        provoke(old)
         began = time.monotonic()
-        wait_until(lambda: time.monotonic() - began > 5, "more than shutdown-timeout, and what is added to it")
+        wait_until(lambda: time.monotonic() - began > limit, "more than all limits, and what is added to them")
         gated.open("one")
-        assert connection.response().body == str(old).encode()
+        return connection.response().body == str(old).encode()
+
+
+@line("OPT-30")
+def test_after_sigusr1_a_request_has_all_of_graceful_timeout_whatever_shutdown_timeout_is(new_daemon):
+    site = new_daemon("threads=4 graceful-timeout=30 shutdown-timeout=1").start()
+    assert outlasts(site, lambda worker: os.kill(worker, signal.SIGUSR1), 5)
 
 
 @ours
 @line("LIF-11")
 def test_after_a_reload_a_request_of_a_removed_group_has_as_long_as_it_needs(new_daemon):
     site = new_daemon("threads=4 graceful-timeout=1 shutdown-timeout=1").start()
-    gated = Gated(site)
-    with gated.begin("one") as connection:
-        old = site.process()
+
+    def remove(_worker):
         site.configure("")
         site.graceful()
-        began = time.monotonic()
-        wait_until(lambda: time.monotonic() - began > 5, "more than both limits, and what is added to them")
-        gated.open("one")
-        assert connection.response().body == str(old).encode()
+
+    assert outlasts(site, remove, 5)
 
 
 @ours

@@ -12,26 +12,12 @@ from pathlib import Path
 import pytest
 from harness import installation, process, wire
 from harness.condition import wait_until
-from harness.worker import REPLY, Worker
+from harness.worker import REPLY
 
 pytestmark = pytest.mark.ours
 
 # The least limit that an option can have; what takes as long as that is waited for, not slept through.
 SECOND = 1
-
-
-@pytest.fixture
-def start():
-    """Starts workers, and ends those that are left."""
-    workers = []
-
-    def start(*arguments, **options):
-        workers.append(Worker(*arguments, **options))
-        return workers[-1]
-
-    yield start
-    for worker in workers:
-        worker.discard()
 
 
 @pytest.fixture

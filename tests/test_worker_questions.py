@@ -5,23 +5,8 @@ import textwrap
 
 import pytest
 from harness import wire
-from harness.worker import Worker
 
 pytestmark = pytest.mark.ours
-
-
-@pytest.fixture
-def start():
-    """Starts workers, and ends those that are left."""
-    workers = []
-
-    def start(*arguments, **options):
-        workers.append(Worker(*arguments, **options))
-        return workers[-1]
-
-    yield start
-    for worker in workers:
-        worker.discard()
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 //! Who of a worker's threads waits for the next request.
 //!
-//! While requests are short, one thread does: the *leader* takes one request after the other. It hardly ever
-//! sleeps under load, nobody is woken to find the GIL taken, and the GIL stays where it is. A second thread, the
-//! *deputy*, looks every [`TICK`] whether the leader has got stuck in a request, and then takes the lead; the others
-//! rest. Where requests are long, because they compute or because they wait, all threads wait for requests, so that
-//! none waits for a tick. How long requests are is learnt from all of them.
+//! While requests are short and come one upon the other, one thread does: the *leader* takes them in turn. It hardly
+//! ever sleeps, nobody is woken to find the GIL taken, and the GIL stays where it is. A second thread, the *deputy*,
+//! looks every [`TICK`] whether the leader has got stuck in a request, and then takes the lead; the others rest. Where
+//! requests are long, because they compute or because they wait, all threads wait for them, so that none waits for
+//! a tick; and where they are rare, so that none has to wake a deputy. Both are learnt from all requests.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,6 +19,15 @@ const LONG_NS: u32 = 500_000;
 /// Mean length, ns, below which one leads again.
 const SHORT_NS: u32 = 250_000;
 
+/// Mean time from one request to the next, ns, from which on all threads wait for them.
+const SPARSE_NS: u32 = 1_000_000;
+
+/// Mean time, ns, below which one leads again.
+const DENSE_NS: u32 = 500_000;
+
+/// Longer pauses count as this one, ns, so that a few requests make up for one.
+const PAUSE_LIMIT_NS: u64 = 8_000_000;
+
 /// The threads of one worker, at most `u32::MAX - 1` of them.
 #[derive(Debug)]
 pub(crate) struct Crew {
@@ -27,6 +36,11 @@ pub(crate) struct Crew {
     lead: AtomicU64,
     /// The mean length of a request, ns; newer ones weigh more.
     mean_ns: AtomicU32,
+    /// The mean time from one to the next, ns.
+    interval_ns: AtomicU32,
+    /// When the last one came, ns since `started`.
+    last_ns: AtomicU64,
+    started: Instant,
     /// The deputy sleeps until the leader calls, since the leader was idle.
     is_resting: AtomicBool,
     roles: Mutex<Roles>,
@@ -67,6 +81,9 @@ impl Crew {
         Crew {
             lead: AtomicU64::new(0),
             mean_ns: AtomicU32::new(LONG_NS),
+            interval_ns: AtomicU32::new(SPARSE_NS),
+            last_ns: AtomicU64::new(0),
+            started: Instant::now(),
             is_resting: AtomicBool::new(false),
             roles: Mutex::default(),
             alarm: Condvar::new(),
@@ -130,6 +147,7 @@ impl Crew {
     /// A thread has got something to serve.
     pub(crate) fn begin(&self, number: u32) -> Turn {
         let began = Instant::now();
+        self.note_pause(began);
         let lead = self.lead.load(Ordering::Relaxed);
         if leader(lead) != u64::from(number) {
             return Turn { began, lead: None };
@@ -149,9 +167,10 @@ impl Crew {
     /// It has been served.
     pub(crate) fn end(&self, number: u32, turn: &Turn) {
         let mean_ns = self.learn(turn.began.elapsed());
+        let interval_ns = self.interval_ns.load(Ordering::Relaxed);
         match turn.lead {
             Some(lead) => {
-                let to = if mean_ns > LONG_NS { 0 } else { number };
+                let to = if mean_ns > LONG_NS || interval_ns > SPARSE_NS { 0 } else { number };
                 let ended = self.lead.compare_exchange(lead, next(lead, to.into()), Ordering::SeqCst, Ordering::SeqCst);
                 if ended.is_ok() && to == 0 {
                     let _roles = self.roles();
@@ -159,7 +178,7 @@ impl Crew {
                     self.rest.notify_all();
                 }
             }
-            None if mean_ns < SHORT_NS => {
+            None if mean_ns < SHORT_NS && interval_ns < DENSE_NS => {
                 let lead = self.lead.load(Ordering::SeqCst);
                 if leader(lead) == 0 && !is_serving(lead) {
                     // Whoever comes first; the count stays even.
@@ -179,16 +198,26 @@ impl Crew {
     }
 
     fn learn(&self, length: Duration) -> u32 {
-        let mean = self.mean_ns.load(Ordering::Relaxed);
-        let length = u32::try_from(length.as_nanos()).unwrap_or(u32::MAX);
-        let mean = mean - mean / 8 + length / 8;
-        self.mean_ns.store(mean, Ordering::Relaxed);
-        mean
+        mix(&self.mean_ns, u32::try_from(length.as_nanos()).unwrap_or(u32::MAX))
+    }
+
+    fn note_pause(&self, now: Instant) {
+        let now_ns = u64::try_from((now - self.started).as_nanos()).unwrap_or(u64::MAX);
+        let pause_ns = now_ns.saturating_sub(self.last_ns.swap(now_ns, Ordering::Relaxed)).min(PAUSE_LIMIT_NS);
+        mix(&self.interval_ns, u32::try_from(pause_ns).unwrap_or(u32::MAX));
     }
 
     fn roles(&self) -> MutexGuard<'_, Roles> {
         self.roles.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Adds to a mean in which newer values weigh more, and gives it. Of two that are added at once one may be lost.
+fn mix(mean: &AtomicU32, value: u32) -> u32 {
+    let before = mean.load(Ordering::Relaxed);
+    let after = before - before / 8 + value / 8;
+    mean.store(after, Ordering::Relaxed);
+    after
 }
 
 #[cfg(test)]
@@ -270,6 +299,15 @@ mod tests {
             crew.end(1, &turn);
             // The scope ends when all have returned.
         });
+        assert_eq!(leader(crew.lead.load(Ordering::SeqCst)), 0);
+    }
+
+    #[test]
+    fn where_requests_are_rare_nobody_leads() {
+        let crew = led_by_one();
+        crew.interval_ns.store(SPARSE_NS * 2, Ordering::SeqCst);
+        let turn = crew.begin(1);
+        crew.end(1, &turn);
         assert_eq!(leader(crew.lead.load(Ordering::SeqCst)), 0);
     }
 
