@@ -9,6 +9,7 @@
 
 mod daemon;
 mod input;
+mod mean;
 mod measure;
 mod metrics;
 mod python;

@@ -1,46 +1,27 @@
 //! Who of a worker's threads waits for the next request.
 //!
-//! While requests are short and come one upon the other, one thread does: the *leader* takes them in turn. It hardly
-//! ever sleeps, nobody is woken to find the GIL taken, and the GIL stays where it is. A second thread, the *deputy*,
-//! looks every [`TICK`] whether the leader has got stuck in a request, and then takes the lead; the others rest. Where
-//! requests are long, because they compute or because they wait, all threads wait for them, so that none waits for
-//! a tick; and where they are rare, so that none has to wake a deputy. Both are learnt from all requests.
+//! While requests are short and come one upon the other ([`Pace`]), one thread does: the *leader* takes them in turn. It
+//! hardly ever sleeps, nobody is woken to find the GIL taken, and the GIL stays where it is. A second thread, the
+//! *deputy*, looks every [`TICK`] whether the leader has got stuck in a request; then nobody leads any more. The others
+//! rest. Where requests are long, because they compute or because they wait, all threads wait for them, so that none
+//! waits for a tick; and where they are rare, so that none has to wake a deputy.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a leader may be in one request until the deputy takes over.
+use super::pace::Pace;
+
+/// How long a leader may be in one request until it counts as stuck, twice at most.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Mean length of requests, ns, from which on all threads wait for them.
-const LONG_NS: u32 = 500_000;
-
-/// Mean length, ns, below which one leads again.
-const SHORT_NS: u32 = 250_000;
-
-/// Mean time from one request to the next, ns, from which on all threads wait for them.
-const SPARSE_NS: u32 = 1_000_000;
-
-/// Mean time, ns, below which one leads again.
-const DENSE_NS: u32 = 500_000;
-
-/// Longer pauses count as this one, ns, so that a few requests make up for one.
-const PAUSE_LIMIT_NS: u64 = 8_000_000;
-
-/// The threads of one worker, at most `u32::MAX - 1` of them.
+/// The threads of one worker, with numbers from 1.
 #[derive(Debug)]
 pub(crate) struct Crew {
-    /// The leader's number from 1, or 0 while nobody leads, in the upper half; in the lower one a counter, odd while
-    /// the leader serves.
+    /// The leader's number, or 0 while nobody leads, in the upper half; in the lower one a counter, odd while the
+    /// leader serves.
     lead: AtomicU64,
-    /// The mean length of a request, ns; newer ones weigh more.
-    mean_ns: AtomicU32,
-    /// The mean time from one to the next, ns.
-    interval_ns: AtomicU32,
-    /// When the last one came, ns since `started`.
-    last_ns: AtomicU64,
-    started: Instant,
+    pace: Pace,
     /// The deputy sleeps until the leader calls, since the leader was idle.
     is_resting: AtomicBool,
     roles: Mutex<Roles>,
@@ -78,12 +59,13 @@ const fn next(lead: u64, leader: u64) -> u64 {
 
 impl Crew {
     pub(crate) fn new() -> Crew {
+        Crew::at(Pace::new())
+    }
+
+    fn at(pace: Pace) -> Crew {
         Crew {
             lead: AtomicU64::new(0),
-            mean_ns: AtomicU32::new(LONG_NS),
-            interval_ns: AtomicU32::new(SPARSE_NS),
-            last_ns: AtomicU64::new(0),
-            started: Instant::now(),
+            pace,
             is_resting: AtomicBool::new(false),
             roles: Mutex::default(),
             alarm: Condvar::new(),
@@ -91,31 +73,31 @@ impl Crew {
         }
     }
 
-    /// Returns when the thread of this number, from 1, is to wait for requests.
+    /// Returns when the thread of this number is to wait for requests.
     pub(crate) fn wait_for_turn(&self, number: u32) {
-        let lead = self.lead.load(Ordering::SeqCst);
-        if leader(lead) == 0 || leader(lead) == u64::from(number) {
+        if self.may_go(number) {
             return;
         }
         let mut roles = self.roles();
-        loop {
-            let lead = self.lead.load(Ordering::SeqCst);
-            if roles.is_leaving || leader(lead) == 0 || leader(lead) == u64::from(number) {
-                return;
-            }
+        while !roles.is_leaving && !self.may_go(number) {
             if roles.has_deputy {
                 roles = self.rest.wait(roles).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             roles.has_deputy = true;
-            roles = self.watch(number, roles);
+            roles = self.watch(roles);
             roles.has_deputy = false;
             self.rest.notify_one();
         }
     }
 
-    /// The deputy's part, until somebody else's number or none leads because of it.
-    fn watch<'c>(&'c self, number: u32, mut roles: MutexGuard<'c, Roles>) -> MutexGuard<'c, Roles> {
+    fn may_go(&self, number: u32) -> bool {
+        let leader = leader(self.lead.load(Ordering::SeqCst));
+        leader == 0 || leader == u64::from(number)
+    }
+
+    /// The deputy's part, until nobody leads.
+    fn watch<'c>(&'c self, mut roles: MutexGuard<'c, Roles>) -> MutexGuard<'c, Roles> {
         let mut before = None;
         loop {
             let seen = self.lead.load(Ordering::SeqCst);
@@ -127,10 +109,9 @@ impl Crew {
                 let waited = self.alarm.wait_timeout(roles, TICK);
                 roles = waited.unwrap_or_else(PoisonError::into_inner).0;
             } else if is_serving(seen) {
-                let mine = next(seen, number.into());
-                if self.lead.compare_exchange(seen, mine, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-                    self.learn(TICK);
-                    return roles;
+                if self.lead.compare_exchange(seen, next(seen, 0), Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                    self.pace.note_stuck();
+                    self.rest.notify_all();
                 }
             } else {
                 // Idle for a tick: the next request calls.
@@ -147,7 +128,7 @@ impl Crew {
     /// A thread has got something to serve.
     pub(crate) fn begin(&self, number: u32) -> Turn {
         let began = Instant::now();
-        self.note_pause(began);
+        self.pace.note_begin(began);
         let lead = self.lead.load(Ordering::Relaxed);
         if leader(lead) != u64::from(number) {
             return Turn { began, lead: None };
@@ -166,27 +147,29 @@ impl Crew {
 
     /// It has been served.
     pub(crate) fn end(&self, number: u32, turn: &Turn) {
-        let mean_ns = self.learn(turn.began.elapsed());
-        let interval_ns = self.interval_ns.load(Ordering::Relaxed);
-        match turn.lead {
-            Some(lead) => {
-                let to = if mean_ns > LONG_NS || interval_ns > SPARSE_NS { 0 } else { number };
-                let ended = self.lead.compare_exchange(lead, next(lead, to.into()), Ordering::SeqCst, Ordering::SeqCst);
-                if ended.is_ok() && to == 0 {
-                    let _roles = self.roles();
-                    self.alarm.notify_all();
-                    self.rest.notify_all();
-                }
+        self.pace.note_end(turn.began);
+        let Some(lead) = turn.lead else {
+            if self.pace.is_for_one() {
+                self.try_to_lead(number);
             }
-            None if mean_ns < SHORT_NS && interval_ns < DENSE_NS => {
-                let lead = self.lead.load(Ordering::SeqCst);
-                if leader(lead) == 0 && !is_serving(lead) {
-                    // Whoever comes first; the count stays even.
-                    let mine = next(next(lead, 0), number.into());
-                    let _ = self.lead.compare_exchange(lead, mine, Ordering::SeqCst, Ordering::SeqCst);
-                }
-            }
-            None => {}
+            return;
+        };
+        let to = if self.pace.is_for_all() { 0 } else { number };
+        let ended = self.lead.compare_exchange(lead, next(lead, to.into()), Ordering::SeqCst, Ordering::SeqCst);
+        // An error: the deputy has taken the lead away.
+        if ended.is_ok() && to == 0 {
+            let _roles = self.roles();
+            self.alarm.notify_all();
+            self.rest.notify_all();
+        }
+    }
+
+    fn try_to_lead(&self, number: u32) {
+        let lead = self.lead.load(Ordering::SeqCst);
+        if leader(lead) == 0 {
+            // Whoever comes first; the count stays even.
+            let mine = next(next(lead, 0), number.into());
+            let _ = self.lead.compare_exchange(lead, mine, Ordering::SeqCst, Ordering::SeqCst);
         }
     }
 
@@ -197,27 +180,9 @@ impl Crew {
         self.rest.notify_all();
     }
 
-    fn learn(&self, length: Duration) -> u32 {
-        mix(&self.mean_ns, u32::try_from(length.as_nanos()).unwrap_or(u32::MAX))
-    }
-
-    fn note_pause(&self, now: Instant) {
-        let now_ns = u64::try_from((now - self.started).as_nanos()).unwrap_or(u64::MAX);
-        let pause_ns = now_ns.saturating_sub(self.last_ns.swap(now_ns, Ordering::Relaxed)).min(PAUSE_LIMIT_NS);
-        mix(&self.interval_ns, u32::try_from(pause_ns).unwrap_or(u32::MAX));
-    }
-
     fn roles(&self) -> MutexGuard<'_, Roles> {
         self.roles.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Adds to a mean in which newer values weigh more, and gives it. Of two that are added at once one may be lost.
-fn mix(mean: &AtomicU32, value: u32) -> u32 {
-    let before = mean.load(Ordering::Relaxed);
-    let after = before - before / 8 + value / 8;
-    mean.store(after, Ordering::Relaxed);
-    after
 }
 
 #[cfg(test)]
@@ -228,14 +193,18 @@ mod tests {
 
     use super::*;
 
-    /// A crew of two whose requests are short: number 1 leads, number 2 waits for its turn on a thread.
+    /// Number 1 leads.
     fn led_by_one() -> Crew {
-        let crew = Crew::new();
-        while leader(crew.lead.load(Ordering::SeqCst)) != 1 {
-            let turn = crew.begin(1);
-            crew.end(1, &turn);
-        }
+        let crew = Crew::at(Pace::quick());
+        crew.try_to_lead(1);
+        assert_eq!(crew.leader(), 1);
         crew
+    }
+
+    impl Crew {
+        fn leader(&self) -> u64 {
+            leader(self.lead.load(Ordering::SeqCst))
+        }
     }
 
     #[test]
@@ -245,7 +214,7 @@ mod tests {
         crew.wait_for_turn(2);
         let turn = crew.begin(2);
         crew.end(2, &turn);
-        assert_eq!(leader(crew.lead.load(Ordering::SeqCst)), 0, "one is not enough to know");
+        assert_eq!(crew.leader(), 0, "one is not enough to know");
         crew.wait_for_turn(1);
     }
 
@@ -256,20 +225,26 @@ mod tests {
             crew.wait_for_turn(1);
             let turn = crew.begin(1);
             assert!(is_serving(crew.lead.load(Ordering::SeqCst)));
-            crew.end(1, &turn);
+            // However long this thread was kept from going on.
+            crew.end(1, &Turn { began: Instant::now(), ..turn });
             assert!(!is_serving(crew.lead.load(Ordering::SeqCst)));
         }
     }
 
     #[test]
-    fn the_deputy_takes_over_from_a_leader_that_is_stuck() {
+    fn where_the_leader_is_stuck_nobody_leads_and_all_go() {
         let crew = led_by_one();
         let turn = crew.begin(1);
-        // Waits until it leads.
-        crew.wait_for_turn(2);
-        assert_eq!(leader(crew.lead.load(Ordering::SeqCst)), 2);
+        thread::scope(|scope| {
+            for number in 2..=15 {
+                let crew = &crew;
+                // All of them are let go by the first look, though none of them serves anything.
+                scope.spawn(move || crew.wait_for_turn(number));
+            }
+        });
+        assert_eq!(crew.leader(), 0);
         crew.end(1, &turn);
-        assert_eq!(leader(crew.lead.load(Ordering::SeqCst)), 2, "the former leader has lost the lead for good");
+        assert_eq!(crew.leader(), 0, "one stuck request is made up for by several short ones");
     }
 
     #[test]
@@ -283,7 +258,7 @@ mod tests {
             let _stuck = crew.begin(1);
             deputy.join().unwrap();
         });
-        assert_eq!(leader(crew.lead.load(Ordering::SeqCst)), 2);
+        assert_eq!(crew.leader(), 0);
     }
 
     #[test]
@@ -295,20 +270,20 @@ mod tests {
                 scope.spawn(move || crew.wait_for_turn(number));
             }
             let turn = crew.begin(1);
-            crew.learn(Duration::from_secs(1));
+            crew.pace.note_stuck();
             crew.end(1, &turn);
             // The scope ends when all have returned.
         });
-        assert_eq!(leader(crew.lead.load(Ordering::SeqCst)), 0);
+        assert_eq!(crew.leader(), 0);
     }
 
     #[test]
     fn where_requests_are_rare_nobody_leads() {
         let crew = led_by_one();
-        crew.interval_ns.store(SPARSE_NS * 2, Ordering::SeqCst);
+        crew.pace.note_pause(Duration::from_millis(100));
         let turn = crew.begin(1);
         crew.end(1, &turn);
-        assert_eq!(leader(crew.lead.load(Ordering::SeqCst)), 0);
+        assert_eq!(crew.leader(), 0);
     }
 
     #[test]
@@ -321,7 +296,7 @@ mod tests {
             }
             crew.leave();
         });
-        assert_eq!(leader(crew.lead.load(Ordering::SeqCst)), 1);
+        assert_eq!(crew.leader(), 1);
     }
 
     /// One queue, as an epoll set is one. Some requests wait until another one has been served after them: where that one

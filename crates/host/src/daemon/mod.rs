@@ -7,6 +7,7 @@ mod exchange;
 mod gate;
 mod intake;
 mod outbox;
+mod pace;
 mod stream;
 
 pub(crate) use asker::ConnectionAsker;

@@ -272,10 +272,12 @@ mod tests {
                 std::thread::yield_now();
             }
             assert!(outbox.log(&stream, Level::Error, b"meanwhile"));
-            assert_eq!(read_pieces(&peer, 4), ["piece 250000"; 4]);
+            let reader = scope.spawn(|| read_pieces(&peer, 5));
             writer.join().unwrap();
             outbox.write(&stream, &[&piece(1)], &mut never()).unwrap();
-            assert_eq!(read_pieces(&peer, 1), ["meanwhile", "piece 1"]);
+            let seen = reader.join().unwrap();
+            assert_eq!(seen[..4], ["piece 250000"; 4]);
+            assert_eq!(seen[4..], ["meanwhile", "piece 1"]);
         });
     }
 

@@ -13,6 +13,8 @@ use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::mean::RunningMean;
+
 /// Most looks of one wait: some tens of microseconds.
 const MOST_LOOKS: u32 = 1024;
 
@@ -40,8 +42,8 @@ pub(super) struct Baton {
     turns: AtomicU32,
     /// How many looks a wait has at present.
     looks: AtomicU32,
-    /// The mean time that an owner holds the GIL, ns; newer ones weigh more.
-    held_ns: AtomicU32,
+    /// How long an owner holds the GIL.
+    held: RunningMean,
 }
 
 impl Baton {
@@ -50,13 +52,13 @@ impl Baton {
             word: AtomicU32::new(0),
             turns: AtomicU32::new(0),
             looks: AtomicU32::new(MOST_LOOKS / 4),
-            held_ns: AtomicU32::new(0),
+            held: RunningMean::new(0),
         }
     }
 
     /// Waits for the baton, for as long as that is of use. `me` is the thread's number, from 1.
     pub(super) fn claim(&self, me: u32) {
-        if self.try_claim(0, me) || self.held_ns.load(Ordering::Relaxed) > LONG_NS || self.look_on(me) {
+        if self.try_claim(0, me) || self.held.ns() > LONG_NS || self.look_on(me) {
             return;
         }
         self.sleep(me);
@@ -94,9 +96,7 @@ impl Baton {
 
     /// An owner has held the GIL for so long.
     pub(super) fn learn(&self, held: Duration) {
-        let mean = self.held_ns.load(Ordering::Relaxed);
-        let held = u32::try_from(held.as_nanos()).unwrap_or(u32::MAX);
-        self.held_ns.store(mean - mean / 8 + held / 8, Ordering::Relaxed);
+        self.held.add(held);
     }
 
     fn try_claim(&self, word: u32, me: u32) -> bool {
@@ -225,7 +225,7 @@ mod tests {
         baton.claim(2);
         assert!(baton.is_owned_by(1), "given up");
         assert!(began.elapsed() >= PATIENCE);
-        assert!(baton.held_ns.load(Ordering::Relaxed) > LONG_NS, "learnt");
+        assert!(baton.held.ns() > LONG_NS, "learnt");
         // Whoever gets the GIL owns it; the other's release is no more of consequence.
         baton.own(2);
         baton.release(1);
@@ -236,11 +236,11 @@ mod tests {
     fn waiting_pays_again_when_turns_are_short_again() {
         let baton = Baton::new();
         baton.learn(Duration::from_secs(1));
-        assert!(baton.held_ns.load(Ordering::Relaxed) > LONG_NS);
+        assert!(baton.held.ns() > LONG_NS);
         for _ in 0..100 {
             baton.learn(Duration::from_micros(5));
         }
-        assert!(baton.held_ns.load(Ordering::Relaxed) < LONG_NS);
+        assert!(baton.held.ns() < LONG_NS);
     }
 
     #[test]
