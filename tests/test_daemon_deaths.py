@@ -317,6 +317,31 @@ def test_a_fork_of_the_application_does_not_keep_the_group_from_ending(new_daemo
         os.kill(fork, signal.SIGKILL)
 
 
+FORK = "import os, time\nresult = os.fork()\nif result == 0:\n    time.sleep(300)\n    os._exit(0)\n"
+
+
+@ours
+def test_a_fork_of_the_application_does_not_keep_the_connections_of_a_worker_that_dies(new_daemon):
+    site = new_daemon("threads=4").start()
+    gated, puppet = Gated(site), Puppet(site)
+    worker = site.process()
+    # One request runs when the application forks, the other comes after it.
+    with gated.begin("one") as one:
+        fork = puppet.run(FORK)
+        try:
+            with gated.begin("two") as two:
+                site.log.expect(DIED)
+                site.log.expect(BROKEN, times=2)
+                began = time.monotonic()
+                os.kill(worker, signal.SIGKILL)
+                assert [one.response().status, two.response().status] == [502, 502]
+                # Long before response-socket-timeout.
+                assert time.monotonic() - began < 15
+                assert is_alive(fork)
+        finally:
+            os.kill(fork, signal.SIGKILL)
+
+
 def test_killing_workers_again_and_again_leaks_no_descriptor_of_httpd(new_daemon):
     site = new_daemon().start()
     site.log.expect(DIED, times=3)

@@ -67,13 +67,14 @@ impl Life {
 /// Keeps what the process is given at its start; false if it was given before.
 pub(super) fn prepare(home: Home, settings: Vec<u8>) -> bool {
     // SAFETY: the handler is a static function of a library that is never unloaded, and does what a child
-    // of a process with threads may do: it sets a flag (pthread_atfork(3)).
+    // of a process with threads may do: it sets a flag and calls dup3(2) (pthread_atfork(3)).
     unsafe { libc::pthread_atfork(None, None, Some(note_fork)) };
     HOME.set(home).is_ok() && SETTINGS.set(settings).is_ok()
 }
 
 unsafe extern "C" fn note_fork() {
     IS_FORKED.store(true, Ordering::Relaxed);
+    super::worker::leave_behind();
 }
 
 /// Whether this is a process that the application has forked: nobody's child but ours, and no request is its to

@@ -15,6 +15,9 @@ use crate::front::daemon::failure::Failure;
 /// connection can be kept.
 const CUT_LIMIT: Duration = Duration::from_secs(2);
 
+/// Longest wait until the next look whether the process has ended.
+const LOOK_AFTER_WORKER: Duration = Duration::from_secs(1);
+
 const LONGEST_NAP: Duration = Duration::from_millis(50);
 
 impl Relay<'_> {
@@ -33,11 +36,21 @@ impl Relay<'_> {
             return self.receive(Connection::await_first);
         }
         let events = Events::READ.and(Events::WRITE.when(!self.outbox.is_empty()));
+        let limit = limit.min(LOOK_AFTER_WORKER);
         let told = self.watch.wait(&*self.client, awaits_client, Some((self.connection.as_fd(), events)), limit);
         if told.has(Events::READ.and(Events::OVER)) {
             return self.receive(Connection::receive);
         }
+        if self.has_ended() {
+            return self.broken(None).map(Some);
+        }
         Ok(None)
+    }
+
+    /// The process has ended, and yet the connection is not broken: another process has a copy of it.
+    fn has_ended(&self) -> bool {
+        let incarnation = self.connection.incarnation();
+        incarnation.is_some_and(|incarnation| self.seat.end_of(incarnation).is_some())
     }
 
     /// How long to wait now; nothing if a cut request has had its time.

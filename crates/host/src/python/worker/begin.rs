@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
@@ -18,7 +18,7 @@ use super::limits::Slot;
 use super::seat::OwnSeat;
 use super::signals::Wakeup;
 use super::state::{Own, WORKER, Worker};
-use super::{control as control_thread, dump, interrupt, name, signals, threads};
+use super::{control as control_thread, descriptors, dump, interrupt, name, signals, threads};
 use crate::daemon::Crew;
 use crate::python::process::{self, Home};
 use crate::python::reporter;
@@ -52,7 +52,7 @@ pub(in crate::python) fn adopt() -> Result<(), String> {
         name::show(display_name);
     }
     let listener = listener?;
-    set_nonblocking(std::os::fd::AsFd::as_fd(&listener));
+    set_nonblocking(listener.as_fd());
     let text = |error: std::io::Error| error.to_string();
     let group = own.pool_group.map_or_else(OnceLock::new, |group| OnceLock::from(group.0));
     let worker = Worker {
@@ -83,7 +83,10 @@ pub(in crate::python) fn adopt() -> Result<(), String> {
         },
         limits,
     };
+    descriptors::begin().map_err(|error| error.to_string())?;
     let worker = WORKER.get_or_init(|| worker);
+    descriptors::note(worker.listener.as_fd());
+    descriptors::note(worker.epoll.0.as_fd());
     if !process::prepare(Home { log: Box::new(ProcessLog), is_daemon: true, server }, public) {
         return Err("this process is something else already".to_owned());
     }

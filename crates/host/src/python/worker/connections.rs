@@ -20,7 +20,7 @@ use wire::{Frame, Hello, Inbox, Secret, Welcome};
 use super::channel::log;
 use super::limits::Slot;
 use super::state::Worker;
-use super::{question, request};
+use super::{descriptors, question, request};
 use crate::daemon::{Outbox, Stream};
 
 /// The listener's mark in the epoll set.
@@ -48,6 +48,12 @@ pub(super) struct Connection {
     pub(super) cell: u32,
     is_known: bool,
     requests: u32,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        descriptors::forget(self.stream.as_fd());
+    }
 }
 
 /// The idle connections by their marks.
@@ -115,6 +121,7 @@ fn welcome(worker: &Worker, socket: OwnedFd) {
         is_known: false,
         requests: 0,
     };
+    descriptors::note(connection.stream.as_fd());
     let mark = worker.connections.next.fetch_add(1, Ordering::Relaxed);
     let raw = connection.stream.as_fd().as_raw_fd();
     worker.connections.idle().insert(mark, Box::new(connection));

@@ -9,6 +9,7 @@ mod begin;
 mod channel;
 mod connections;
 mod control;
+mod descriptors;
 mod dump;
 mod interrupt;
 mod limits;
@@ -22,4 +23,5 @@ mod subscribers;
 mod threads;
 
 pub(super) use begin::{adopt, preload, scripts, serve};
+pub(super) use descriptors::leave_behind;
 pub(super) use state::{end_process, gate, note_python, wait_for_log};
