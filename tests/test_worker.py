@@ -413,7 +413,8 @@ def test_a_request_that_waited_too_long_is_answered_504(start, script):
     worker, app = start(queue_timeout=5).ready(), script(HELLO)
     response = worker.get(app, request_start_us=int((time.time() - 6) * 1e6))
     assert response.outcome == 504
-    assert "WSGI0084" in response.text
+    assert "WSGI0084: the request waited 6." in response.text
+    assert response.text.rstrip().endswith("answering 504")
     assert worker.get(app).body == b"hello"
     assert worker.scoreboard.seat()["begun"] == 1
 
