@@ -126,6 +126,8 @@ codes! {
     NO_MACRO = "WSGI0435",
     /// A Content-Length over `LimitRequestBody`.
     BODY_TOO_LONG = "WSGI0436",
+    /// A handler script with the name of the module's own handler.
+    OWN_HANDLER_NAME = "WSGI0437",
     /// The supervisor has ended by itself.
     SUPERVISOR_ENDED = "WSGI0390",
     /// The directory for the sockets cannot be made, or httpd's children cannot get to it.

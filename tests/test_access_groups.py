@@ -155,6 +155,25 @@ def test_the_time_for_a_busy_group_counts(guarded):
     busy.close()
 
 
+def test_a_question_that_waits_longer_than_queue_timeout_is_not_asked_and_the_log_says_no_status(guarded):
+    site = guarded(group="threads=1 queue-timeout=1").start()
+    free = site.root / "free"
+    site.log.expect("inside$")
+    site.log.expect(r"WSGI0084: the question allow_access\(\) waited .*; it is not asked, so there is no answer$")
+    site.log.expect("WSGI0057")
+    asked = [site.connect(), site.connect()]
+    waits = f"all(time.sleep(0.01) is None for _ in iter(lambda: os.path.exists({str(free)!r}), True))"
+    asked[0].send_request("GET", "/access/page.html", [answer(f"says('inside') or {waits}")])
+    site.log.wait_for("inside$")
+    asked[1].send_request("GET", "/access/page.html", [answer("True")])
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() - began > 2, "queue-timeout to be over")
+    free.touch()
+    assert [connection.response().status for connection in asked] == [200, 403]
+    for connection in asked:
+        connection.close()
+
+
 def test_zero_is_no_limit(guarded):
     site = guarded(options="process-group=guards timeout=0").start()
     assert member(site, "time.sleep(1.2) or True") == 200

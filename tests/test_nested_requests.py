@@ -117,3 +117,49 @@ def test_the_outer_request_stays_among_the_active_ones(script):
     )
     assert outer.get("/including").text == "['outer'] inner ['outer']"
     assert outer.get("/including").text == "['outer'] inner ['outer']"
+
+
+MEASURED_OUTER = """
+import sys, time
+import mod_wsgi
+
+mod_wsgi.start_recording_metrics()
+
+def busy():
+    return mod_wsgi.process_metrics()["request_busy_time"]
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/html")])
+    began, before = time.monotonic(), busy()
+    sys.so_far = lambda: (time.monotonic() - began, busy() - before)
+    yield f"{{began!r}} {{before!r}} ".encode()
+    time.sleep(0.1)
+    yield b'<!--#include virtual="{inner}" -->'
+    yield "{{!r}} {{!r}}".format(*sys.so_far()).encode()
+"""
+
+MEASURED_INNER = """
+import sys, time
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    so_far = sys.so_far()
+    time.sleep(0.1)
+    return ["{!r} {!r} ".format(*so_far).encode()]
+"""
+
+
+@ours
+@embedded_only("a worker's threads are two, and both are busy")
+def test_a_thread_that_runs_a_request_within_another_is_busy_once(script):
+    inner = script(MEASURED_INNER)
+    outer = script(MEASURED_OUTER.format(inner=inner.url))
+    # The first one starts the recording, and is not measured from its beginning.
+    outer.get("/including")
+    runs = [[float(number) for number in outer.get("/including").text.split()] for _ in range(3)]
+    for _, _, elapsed_inside, busy_inside, elapsed, busy in runs:
+        # While the inner one runs the thread is busy with both, and afterwards it has been so once.
+        assert busy_inside == pytest.approx(elapsed_inside, abs=0.06)
+        assert busy == pytest.approx(elapsed, abs=0.06)
+    for (began, before, *_), (next_began, next_before, *_) in zip(runs, runs[1:]):
+        assert 0.2 <= next_before - before <= next_began - began + 0.06

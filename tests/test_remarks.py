@@ -28,6 +28,10 @@ ODD_LINES = {
     "a process group's name that is no macro": (
         "WSGIScriptAlias /foo {root}/app.wsgi process-group=%{FOO}", "WSGI0435", "'%{FOO}' is no macro, so it is a name"),
     "a callable's name that is no macro": ("WSGICallableObject %{SERVER}", "WSGI0435", "'%{SERVER}' is no macro for a callable"),
+    "a handler with the module's own name": (
+        "WSGIHandlerScript wsgi-script {root}/app.wsgi", "WSGI0437", "handler 'wsgi-script', which comes first.*write another name"),
+    "a handler with the module's own type": (
+        "WSGIHandlerScript Application/X-Httpd-WSGI {root}/app.wsgi", "WSGI0437", "handler 'application/x-httpd-wsgi', which comes"),
     "a directory to load": (
         f"WSGIScriptAlias /there {{root}}/there/ {BOTH_GROUPS}", "WSGI0324", "{root}/there cannot be loaded.*is a directory: leave"),
 }  # fmt: skip
@@ -39,6 +43,7 @@ WSGIScriptAlias /c/ {{root}}/gone.wsgi
 WSGIScriptAliasMatch ^(/d/.*)$ {{root}}/there$1
 WSGIPythonPath {{root}}/there:{{root}}/app.wsgi
 WSGIScriptAlias / {{root}}/app.wsgi
+WSGIHandlerScript wsgi-scripts {{root}}/app.wsgi
 """
 
 

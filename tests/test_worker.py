@@ -432,7 +432,8 @@ def test_a_request_that_waited_too_long_is_answered_504(start, script):
     worker, app = start(queue_timeout=5).ready(), script(HELLO)
     response = worker.get(app, request_start_us=int((time.time() - 6) * 1e6))
     assert response.outcome == 504
-    assert "WSGI0084" in response.text
+    assert "WSGI0084: the request waited 6." in response.text
+    assert response.text.rstrip().endswith("answering 504")
     assert worker.get(app).body == b"hello"
     assert worker.scoreboard.seat()["begun"] == 1
 
@@ -777,6 +778,77 @@ def test_a_service_is_told_to_end_by_its_supervisor(start, tmp_path):
     wait_until(lambda: "running" in worker.lines(), "the script")
     worker.tell("stop", reason="over")
     assert worker.wait() == 0
+
+
+def test_a_service_that_is_told_again_while_it_ends_ends_in_order(start, tmp_path):
+    (tmp_path / "one").write_text(
+        "import atexit, os, time\n"
+        "def linger(what):\n"
+        "    print(what)\n"
+        f"    while not os.path.exists(os.path.join({str(tmp_path)!r}, what)):\n"
+        "        time.sleep(0.01)\n"
+        "    print(what, 'is over')\n"
+        "atexit.register(linger, 'leaving')\n"
+        "try:\n    linger('running')\nfinally:\n    linger('cleaning')\n"
+    )
+    (tmp_path / "two").write_text("print('two has run')")
+    worker = start(threads=0, preload=[tmp_path / "one", tmp_path / "two"])
+    for what in ("running", "cleaning", "leaving"):
+        wait_until(lambda: what in worker.lines(), what)
+        worker.signal(signal.SIGTERM)
+        if what != "running":
+            (tmp_path / what).touch()
+    assert worker.wait() == 0
+    assert [line for line in worker.lines() if "over" in line or "two" in line] == ["cleaning is over", "leaving is over"]
+    assert "WSGI0" not in worker.text()
+
+
+# Has a signal come when the line of that number begins that `_run_service()` runs after the script has ended, and once more
+# in an exit function.
+SIGNALLED = """
+import atexit, signal, sys
+
+lines = 0
+
+def trace(frame, event, argument):
+    global lines
+    if event == "line":
+        if lines == {number}:
+            signal.raise_signal(signal.SIGTERM)
+        lines += 1
+    return trace
+
+def leave():
+    sys.settrace(None)
+    signal.raise_signal(signal.SIGTERM)
+    print("left after", lines, "lines")
+
+atexit.register(leave)
+frame = sys._getframe()
+while frame.f_code.co_name != "_run_service":
+    frame = frame.f_back
+frame.f_trace = trace
+sys.settrace(lambda frame, event, argument: None)
+"""
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_service_may_be_told_at_any_moment_after_its_script(start, tmp_path, number):
+    """A signal that came while the process went on to its end was a failure of that step: WSGI0301."""
+    (tmp_path / "one").write_text(SIGNALLED.format(number=number))
+    worker = start(threads=0, preload=[tmp_path / "one"])
+    assert worker.wait() == 0
+    assert any(line.startswith("left after") for line in worker.lines())
+    assert "WSGI0" not in worker.text()
+
+
+def test_a_service_that_is_told_between_two_scripts_does_not_start_the_second(start, tmp_path):
+    (tmp_path / "one").write_text(SIGNALLED.format(number=0))
+    (tmp_path / "two").write_text("print('two has run')")
+    worker = start(threads=0, preload=[tmp_path / "one", tmp_path / "two"])
+    assert worker.wait() == 0
+    assert worker.lines()[-1].startswith("left after") and "two has run" not in worker.lines()
+    assert "WSGI0" not in worker.text()
 
 
 # Processes that the application makes.

@@ -2,6 +2,7 @@
 
 import os
 import textwrap
+import time
 
 import pytest
 from harness import wire
@@ -39,6 +40,18 @@ def test_questions_and_requests_share_a_connection(start, script):
     for _ in range(2):
         assert connection.request(worker.question(auth)).answer == (wire.YES, [])
         assert connection.request(worker.head(app)).body == b"hello"
+
+
+def test_a_question_that_waited_too_long_is_not_asked_and_the_log_names_no_status(start, script):
+    """What httpd answers then depends on what was asked."""
+    worker, auth = start(queue_timeout=5).ready(), script(RIGHT)
+    late = int((time.time() - 6) * 1e6)
+    response = worker.ask(auth, request_start_us=late)
+    assert (response.answer, response.outcome) == (None, 504)
+    assert "WSGI0084: the question check_password() waited 6." in response.text
+    assert response.text.rstrip().endswith("longer than queue-timeout allows; it is not asked, so there is no answer")
+    assert worker.scoreboard.seat()["begun"] == 0
+    assert worker.ask(auth).answer == (wire.YES, [])
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,8 @@ fn add(
         place.direct_to(process_group);
     }
     if let Some((process_group, application_group)) = alias.preload_groups() {
-        let import = Import::next(alias.script(), process_group, application_group, place);
+        let mut import = Import::next(alias.script(), process_group, application_group, place);
+        import.is_aliased = true;
         place.server.imports.push(import);
     }
     if words.has_open_quote() {

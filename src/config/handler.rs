@@ -1,6 +1,7 @@
 //! Handlers that are scripts: `WSGIHandlerScript`, which gives a name to a script for `SetHandler`, `AddHandler` and the
 //! like.
 
+use std::ffi::CStr;
 use std::sync::Arc;
 
 use super::directive::Place;
@@ -9,6 +10,12 @@ use super::value::{Refusal, shown};
 use super::word::Words;
 use super::written::Text;
 use crate::codes;
+
+/// The handler that runs the file which the URL was mapped to: aliases set it, `SetHandler` and `AddHandler` may name it.
+pub const SCRIPT_HANDLER: &CStr = c"wsgi-script";
+
+/// A content type that selects the same, for configurations that use `AddType`.
+pub const SCRIPT_TYPE: &str = "application/x-httpd-wsgi";
 
 /// The name of the function that answers.
 pub const HANDLER_CALLABLE: &[u8] = b"handle_request";
@@ -75,6 +82,16 @@ pub(super) fn handler_script(place: &mut Place<'_>, line: &[u8]) -> Result<(), R
             shown(&script)
         );
         place.remark(codes::ODD_ALIAS, &text, None);
+    }
+    // In any case: that of a name in `AddHandler` is not kept.
+    let mut own_names = [SCRIPT_HANDLER.to_bytes(), SCRIPT_TYPE.as_bytes()].into_iter();
+    if let Some(own) = own_names.find(|own| own.eq_ignore_ascii_case(&name)) {
+        let text = format!(
+            "the module itself has a handler '{}', which comes first and runs the file that a URL is mapped to, so this \
+             script is not asked; write another name",
+            shown(own)
+        );
+        place.remark(codes::OWN_HANDLER_NAME, &text, None);
     }
     let handler: Handlers = [Arc::new(HandlerScript { name: name.into(), script: script.into(), options })].into();
     let scope = place.scope();

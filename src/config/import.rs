@@ -1,6 +1,8 @@
 //! Scripts that are loaded when a process starts: those that `WSGIImportScript` names, and those behind
 //! aliases that say exactly where they run.
 
+use std::collections::HashSet;
+
 use super::directive::Place;
 use super::order;
 use super::remark::Line;
@@ -25,6 +27,8 @@ pub struct Import {
     pub process_group: Text,
     /// The interpreter to load it in; empty is the main one.
     pub application_group: Text,
+    /// An alias names it, so that requests may be for it.
+    pub is_aliased: bool,
     /// The line that asks for it.
     pub line: Line,
     order: u64,
@@ -37,6 +41,7 @@ impl Import {
             script: script.into(),
             process_group: process_group.clone(),
             application_group: application_group.clone(),
+            is_aliased: false,
             line: place.line.clone().unwrap_or_default(),
             order: order::next(),
         }
@@ -51,8 +56,13 @@ pub fn imports_of<'s>(process_group: &[u8], servers: impl IntoIterator<Item = &'
     let everywhere = servers.into_iter().flat_map(|server| &server.imports);
     let mut all: Vec<Import> = everywhere.filter(|import| *import.process_group == *process_group).cloned().collect();
     all.sort_by_key(|import| import.order);
-    let mut seen = std::collections::HashSet::new();
-    all.retain(|import| seen.insert((import.script.clone(), import.application_group.clone())));
+    let identity = |import: &Import| (import.script.clone(), import.application_group.clone());
+    let aliased: HashSet<_> = all.iter().filter(|import| import.is_aliased).map(identity).collect();
+    let mut seen = HashSet::new();
+    all.retain(|import| seen.insert(identity(import)));
+    for import in &mut all {
+        import.is_aliased = aliased.contains(&identity(import));
+    }
     all
 }
 
@@ -118,6 +128,20 @@ mod tests {
         let main = server(&[&line("/m")]);
         let last = ServerWritten::merge(&main, &server(&[&line("/w"), &line("/v")]));
         assert_eq!(listed([&main, &last, &first]), ["/v g", "/m g", "/w g"]);
+    }
+
+    #[test]
+    fn a_script_that_is_imported_and_aliased_is_one_that_requests_may_be_for() {
+        let groups = "process-group=%{GLOBAL} application-group=g";
+        let server = server(&[
+            &format!("WSGIImportScript /both {groups}"),
+            &format!("WSGIImportScript /imported {groups}"),
+            &format!("WSGIScriptAlias / /both {groups}"),
+            &format!("WSGIScriptAlias /x /aliased {groups}"),
+            "WSGIScriptAlias /y /imported process-group=%{GLOBAL} application-group=other",
+        ]);
+        let aliased: Vec<bool> = imports_of(b"", [&server]).iter().map(|import| import.is_aliased).collect();
+        assert_eq!(aliased, [true, false, true, true]);
     }
 
     #[test]

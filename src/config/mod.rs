@@ -47,7 +47,7 @@ pub use directive::{Arguments, Context, DIRECTIVES, Directive, Place};
 pub use expand::{
     Names, expand_application_group, expand_callable, expand_handler_group, expand_process_group, is_open_group,
 };
-pub use handler::{HANDLER_CALLABLE, HandlerScript};
+pub use handler::{HANDLER_CALLABLE, HandlerScript, SCRIPT_HANDLER, SCRIPT_TYPE};
 pub use import::{Import, imports_of};
 pub use interpreters::Block;
 pub use matching::Pattern;

@@ -3,14 +3,11 @@
 use super::daemon::{self, Group, NoGroup, Roster};
 use super::route::dispatch;
 use super::target::{Target, alias, resolve};
-use super::translate::{FORCED_TYPE, SCRIPT_HANDLER};
+use super::translate::FORCED_TYPE;
 use super::{embedded, environ};
 use crate::apache::{Answer, FileKind, Request, Server, log_line};
 use crate::codes;
-use crate::config::{HandlerScript, NoDaemon, Settled};
-
-/// A content type that selects the handler, for configurations that use `AddType`.
-const SCRIPT_TYPE: &[u8] = b"application/x-httpd-wsgi";
+use crate::config::{HandlerScript, NoDaemon, SCRIPT_HANDLER, SCRIPT_TYPE, Settled};
 
 /// Answers a request for a WSGI script; declines any other.
 pub(crate) fn handle(request: Request<'_>) -> Answer {
@@ -68,7 +65,7 @@ enum Kind<'r> {
 impl<'r> Kind<'r> {
     fn of(request: Request<'r>) -> Option<Kind<'r>> {
         let name = request.handler()?;
-        if name == SCRIPT_HANDLER.to_bytes() || name == SCRIPT_TYPE {
+        if name == SCRIPT_HANDLER.to_bytes() || name == SCRIPT_TYPE.as_bytes() {
             return Some(Kind::Script);
         }
         let settings = Settled::of(request.server().settings(), request.directory_settings());

@@ -6,10 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
 use super::names::RequestNames;
-use super::translate::{FORCED_TYPE, SCRIPT_HANDLER};
+use super::translate::FORCED_TYPE;
 use crate::apache::Request;
 use crate::config::{
-    Alias, HANDLER_CALLABLE, HandlerScript, Settled, expand_application_group, expand_handler_group,
+    Alias, HANDLER_CALLABLE, HandlerScript, SCRIPT_HANDLER, Settled, expand_application_group, expand_handler_group,
     expand_process_group, find_alias, is_open_group,
 };
 

@@ -1,10 +1,7 @@
 //! From URL to script: `WSGIScriptAlias` and `WSGIScriptAliasMatch`, and from there to the file.
 
 use crate::apache::{Answer, Request};
-use crate::config::find_alias;
-
-/// The handler name that aliases set, and that `SetHandler` and `AddHandler` may name.
-pub(crate) const SCRIPT_HANDLER: &std::ffi::CStr = c"wsgi-script";
+use crate::config::{SCRIPT_HANDLER, find_alias};
 
 /// The note by which httpd's own script aliases say that no `Options ExecCGI` is needed.
 pub(crate) const FORCED_TYPE: &std::ffi::CStr = c"alias-forced-type";

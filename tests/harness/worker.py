@@ -91,7 +91,7 @@ class Worker:
             "secret": SECRET,
             "reply": REPLY,
             "peer_uid": os.getuid() if peer_uid is None else peer_uid,
-            "preload": [b"\0" + os.fsencode(script) for script in preload],
+            "preload": [b"1\0" + os.fsencode(script) for script in preload],
             **options,
         }
         self.process = self._spawn(python, theirs, listener, wire.settings(block))

@@ -35,6 +35,8 @@ pub(crate) const PHASES: usize = 8;
 pub(crate) struct Sample {
     /// Place of its thread among those of the process.
     pub(crate) thread: usize,
+    /// It ran within another's output on the same thread (mod_include): what it used of the thread is the other's as well.
+    pub(crate) is_nested: bool,
     /// Since when the thread was busy with it, and until when.
     pub(crate) began_us: u64,
     pub(crate) ended_us: u64,
@@ -94,7 +96,6 @@ impl Interval {
         }
         self.input.join(sample.input);
         self.output.join(sample.output);
-        self.gil_waits += sample.gil_waits;
         for (series, us) in self.phases.iter_mut().zip(sample.phases_us) {
             if let Some(us) = us {
                 series.add(us);
@@ -105,10 +106,13 @@ impl Interval {
         }
         let thread = &mut self.threads[sample.thread];
         thread.completed += 1;
-        // What lies before the interval was told in the one before.
-        thread.busy_us += sample.ended_us.saturating_sub(sample.began_us.max(self.start.us));
-        thread.cpu_us += sample.cpu_us;
         thread.longest_us = thread.longest_us.max(sample.ended_us.saturating_sub(sample.began_us));
+        if !sample.is_nested {
+            // What lies before the interval was told in the one before.
+            thread.busy_us += sample.ended_us.saturating_sub(sample.began_us.max(self.start.us));
+            thread.cpu_us += sample.cpu_us;
+            self.gil_waits += sample.gil_waits;
+        }
     }
 }
 
@@ -186,6 +190,16 @@ mod tests {
         let interval = recording.take(cursor, at(200)).expect("there");
         let figures = ThreadFigures { completed: 1, busy_us: 30, cpu_us: 10, longest_us: 80 };
         assert_eq!(interval.threads, [ThreadFigures::default(), ThreadFigures::default(), figures]);
+    }
+
+    #[test]
+    fn what_a_request_within_another_uses_of_their_thread_is_counted_once() {
+        let mut interval = Interval::new(at(0));
+        interval.add(&Sample { is_nested: true, gil_waits: 2, ..sample(0, 20, 40, 200) });
+        interval.add(&Sample { gil_waits: 3, ..sample(0, 10, 60, 200) });
+        assert_eq!(interval.threads, [ThreadFigures { completed: 2, busy_us: 50, cpu_us: 10, longest_us: 50 }]);
+        assert_eq!((interval.requests, interval.gil_waits), (2, 3));
+        assert_eq!(interval.phases[Phase::Application as usize].count(), 2);
     }
 
     #[test]

@@ -260,15 +260,18 @@ fn desk_gives_the_first_pool_to_who_asks_first_and_pools_of_their_own_to_others(
 #[test]
 fn scripts_to_preload_have_pools_from_the_start() {
     let httpd = Httpd::start(4);
-    let preload =
-        |name: &str, script: &str| wire::control::Preload { application_group: name.into(), script: script.into() };
+    let preload = |name: &str, script: &str| wire::control::Preload {
+        application_group: name.into(),
+        is_aliased: false,
+        script: script.into(),
+    };
     let preload = vec![preload("a", "/a.py"), preload("b", "/b.py"), preload("a", "/c.py")];
     let group = Group { preload, ..httpd.group("") };
     httpd.settle(std::slice::from_ref(&group));
     httpd.until_serving(0);
     httpd.until_serving(2);
-    assert!(httpd.say(0, "look").contains(r#""preload": [["a", "/a.py"], ["a", "/c.py"]]"#));
-    assert!(httpd.say(2, "look").contains(r#""preload": [["b", "/b.py"]]"#));
+    assert!(httpd.say(0, "look").contains(r#""preload": [["0a", "/a.py"], ["0a", "/c.py"]]"#));
+    assert!(httpd.say(2, "look").contains(r#""preload": [["0b", "/b.py"]]"#));
     assert_eq!(httpd.ask(1, group.secret, "b", false), Some(FromDesk::Pool(Pool { first: 2, count: 2 })));
 }
 

@@ -154,6 +154,7 @@ fn preload(common: &Common<'_>, daemon: &Daemon) -> Vec<Preload> {
     let imports = imports_of(&daemon.name, common.main.all().map(Server::settings));
     let preload = |import: crate::config::Import| Preload {
         application_group: Text::from(&import.application_group[..]),
+        is_aliased: import.is_aliased,
         script: Text::from(&import.script[..]),
     };
     imports.into_iter().map(preload).collect()
@@ -215,6 +216,8 @@ fn worker(server: Server<'_>, daemon: &Daemon, log_level: Level, has_server_boar
         // A time below a second is still a time.
         socket_timeout: seconds(socket_timeout).max(1),
         chroot: daemon.chroot.as_deref().map(Text::from),
+        script_user: daemon.script_uid,
+        script_group: daemon.script_gid,
         is_dumpable: is_dumping_core(),
         has_server_board,
         log_level,

@@ -1,6 +1,7 @@
 """Script files as modules."""
 
 import os
+import re
 import sys
 import threading
 import types
@@ -8,7 +9,7 @@ from hashlib import md5
 from importlib.machinery import SourceFileLoader
 
 import pytest
-from wsgi_host import loader, script_module
+from wsgi_host import loader, owner, script_module
 from wsgi_host.loader import Loader
 from wsgi_host.report import Reporter
 
@@ -503,3 +504,87 @@ def test_an_import_script_fails_with_codes_of_its_own(host, script, scripts):
         scripts._scripts.clear()
         scripts.load(script.path, script.mtime_us, True, None)
         assert any(line.startswith(code) and "the first request tries again" in line for line in host.text()), code
+
+
+# -- script-user and script-group
+
+
+def owned(host, **options):
+    host.values.update(process_group="site", **{name: str(number) for name, number in options.items()})
+    return Loader(Reporter("", host.values), owner=owner.of(host.values))
+
+
+def test_anybodys_scripts_are_run_where_no_owner_is_asked_for(host):
+    assert owner.of(host.values) is None
+
+
+@pytest.mark.parametrize(("option", "number"), [("script_user", os.getuid), ("script_group", os.getgid)])
+def test_a_script_of_the_owner_is_run(host, script, option, number):
+    script.write("application = 1")
+    for path in (script.path, os.path.dirname(script.path)):
+        os.chown(path, os.getuid(), os.getgid())
+    os.chmod(os.path.dirname(script.path), 0o711)
+    module = owned(host, **{option: number()}).load(script.path, script.mtime_us, True, script.path)
+    assert module.application == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "mode", "directory_mode", "text"),
+    [
+        ("script_user", 0o664, 0o755, "WSGI0162: .*'{path}' can be written by its group; answering 403"),
+        ("script_user", 0o646, 0o755, "WSGI0162: .*'{path}' can be written by everybody; answering 403"),
+        ("script_user", 0o644, 0o775, "WSGI0162: .*'{directory}' can be written by its group; answering 403"),
+        ("script_group", 0o646, 0o755, "WSGI0153: .*'{path}' can be written by everybody; answering 403"),
+        ("script_group", 0o644, 0o757, "WSGI0153: .*'{directory}' can be written by everybody; answering 403"),
+    ],
+)
+def test_a_script_that_others_could_have_written_is_not_run(host, script, option, mode, directory_mode, text):
+    script.write("raise AssertionError('it runs')")
+    directory = os.path.dirname(script.path)
+    os.chmod(script.path, mode)
+    os.chmod(directory, directory_mode)
+    for path in (script.path, directory):
+        os.chown(path, os.getuid(), os.getgid())
+    scripts = owned(host, **{option: os.getuid() if option == "script_user" else os.getgid()})
+    assert scripts.load(script.path, script.mtime_us, True, script.path) == 403
+    pattern = text.format(path=re.escape(script.path), directory=re.escape(directory))
+    assert re.fullmatch(pattern, host.text()[-1])
+    assert "script is not to be run by daemon process 'site': " in host.text()[-1]
+
+
+def test_a_script_of_another_owner_is_not_run_until_it_is_the_owners(host, script):
+    script.write("application = 1")
+    scripts = owned(host, script_user=os.getuid() + 1)
+    assert scripts.load(script.path, script.mtime_us, True, script.path) == 403
+    expected = f"'{script.path}' belongs to user {os.getuid()} and not to script-user {os.getuid() + 1}; answering 403"
+    assert host.text()[-1].endswith(expected)
+    assert scripts.load_asked(script.path, script.mtime_us, True) == 403
+    assert host.text()[-1].endswith("what it was asked has no answer")
+    assert scripts.load(script.path, script.mtime_us, True, None) == 403
+    assert host.text()[-1].endswith("the first request tries again")
+    # No failure that is waited for.
+    assert not any("WSGI0304" in line for line in host.text())
+    assert scripts.load(script.path, script.mtime_us, True, None, True).application == 1
+
+
+def test_the_file_that_is_looked_at_is_the_one_that_is_read(host, script, tmp_path, monkeypatch):
+    """Between the look and the reading the name comes to stand for another file."""
+    script.write("application = 'good'")
+    other = tmp_path / "other.py"
+    other.write_text("application = 'bad'")
+    fstat = os.fstat
+
+    def swapping(descriptor):
+        found = fstat(descriptor)
+        if other.exists():
+            os.replace(other, script.path)
+        return found
+
+    monkeypatch.setattr(os, "fstat", swapping)
+    assert owned(host, script_user=os.getuid()).load(script.path, 0, True, script.path).application == "good"
+
+
+def test_a_script_that_is_not_there_is_told_as_ever(host, script):
+    scripts = owned(host, script_user=os.getuid())
+    assert scripts.load(script.path, 0, True, script.path) == 404
+    assert host.text()[-1].startswith("WSGI0135: ")

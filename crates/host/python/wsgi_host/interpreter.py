@@ -115,7 +115,12 @@ def _register(application_group, settings, waiting):
         watching = garbage.watch(application_group, settings)
     reporter = report.Reporter(application_group, settings)
     names = GroupNames(modules, reporter, settings, waiting, watching)
-    scripts = loader.Loader(reporter, case_sensitive=settings["case_sensitivity"] != "0")
+    script_owner = None
+    if "script_user" in settings or "script_group" in settings:
+        from . import owner
+
+        script_owner = owner.of(settings)
+    scripts = loader.Loader(reporter, case_sensitive=settings["case_sensitivity"] != "0", owner=script_owner)
     _wsgi_host.register(
         template=_template(settings, modules),
         errors=streams.Errors,

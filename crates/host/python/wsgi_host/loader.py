@@ -14,6 +14,7 @@ from time import monotonic
 from . import log, report, script_module
 
 INTERNAL_SERVER_ERROR = 500
+FORBIDDEN = 403
 NOT_FOUND = 404
 
 # Seconds until a script that failed is tried again: doubled from the first to the longest.
@@ -27,53 +28,60 @@ PATIENCE_S = 30
 class Codes:
     """What a failure is logged as: log codes, what happens next, and whether an earlier version may stand in."""
 
-    def __init__(self, unreadable, raised, exited, consequence, keeps_old=True):
+    def __init__(self, unreadable, raised, exited, consequence, forbidden=None, keeps_old=True):
+        """`forbidden` is what happens next where the file is not to be run, if that is another thing."""
         self.unreadable = unreadable
         self.raised = raised
         self.exited = exited
         self.consequence = consequence
+        self.forbidden = forbidden or consequence
         self.keeps_old = keeps_old
 
 
-REQUEST_CODES = Codes("WSGI0105", "WSGI0109", "WSGI0107", "answering 500")
+REQUEST_CODES = Codes("WSGI0105", "WSGI0109", "WSGI0107", "answering 500", "answering 403")
 # Of a handler script httpd does not look whether it is there, nor is it what the URL names.
-HANDLER_CODES = Codes("WSGI0105", "WSGI0109", "WSGI0107", "answering 500")
+HANDLER_CODES = Codes("WSGI0105", "WSGI0109", "WSGI0107", "answering 500", "answering 403")
 # Who is let in is not for a version to say that its author has replaced.
 QUESTION_CODES = Codes("WSGI0105", "WSGI0109", "WSGI0107", "what it was asked has no answer", keeps_old=False)
 IMPORT_CODES = Codes("WSGI0106", "WSGI0110", "WSGI0108", "the first request tries again")
 
 
 class Loader:
-    """The scripts of one interpreter. `clock` gives seconds that never run backwards."""
+    """The scripts of one interpreter. `clock` gives seconds that never run backwards.
 
-    def __init__(self, reporter, case_sensitive=True, clock=monotonic):
+    `owner` is whose scripts have to be (`owner.of()`), None for anybody's.
+    """
+
+    def __init__(self, reporter, case_sensitive=True, clock=monotonic, owner=None):
+        self._opened = script_module.opened if owner is None else owner.opened
         self._reporter = reporter
         self._case_sensitive = case_sensitive
         self._clock = clock
         self._scripts = {}
 
-    def load(self, path, mtime_us, reloading, resource):
+    def load(self, path, mtime_us, reloading, resource, any_owner=False):
         """The module of a script, or an HTTP status after having logged why there is none.
 
         `mtime_us` is the file's modification time in microseconds since 1970 as httpd saw it;
         `reloading` says whether a change is looked for at all; `resource` is passed to the script's
         `reload_required()`: the script itself, the file that a handler script answers for, or None for a
-        script that is loaded before any request. Never raises.
+        script that is loaded before any request; `any_owner` runs one whoever it belongs to. Never raises.
         """
-        return self._load(path, mtime_us, reloading, resource, _codes(path, resource))
+        return self._load(path, mtime_us, reloading, resource, _codes(path, resource), any_owner)
 
     def load_asked(self, path, mtime_us, reloading):
         """As `load()`, for a script that is asked about a request; what stands for a status is a number, too."""
         return self._load(path, mtime_us, reloading, path, QUESTION_CODES)
 
-    def _load(self, path, mtime_us, reloading, resource, codes):
+    def _load(self, path, mtime_us, reloading, resource, codes, any_owner=False):
         try:
             # Where case makes no difference, two spellings are one script.
             key = path if self._case_sensitive else path.lower()
             script = self._scripts.get(key)
             if script is None:
                 script = self._scripts.setdefault(key, self._script(path))
-            return script.current(mtime_us, reloading, resource, codes)
+            opened = script_module.opened if any_owner else self._opened
+            return script.current(mtime_us, reloading, resource, codes, opened)
         except BaseException as failure:
             report.write(_failed(codes.unreadable, path, failure, codes.consequence), failure)
             return INTERNAL_SERVER_ERROR
@@ -100,17 +108,17 @@ class Script:
         self._module = None
         self._failure = None
 
-    def current(self, mtime_us, reloading, resource, codes):
-        """See `Loader.load()`."""
+    def current(self, mtime_us, reloading, resource, codes, opened):
+        """See `Loader.load()`; `opened` opens the file."""
         module = self._module
         if module is None:
-            return self._load_first(mtime_us, codes)
+            return self._load_first(mtime_us, codes, opened)
         if not reloading:
             return module
         if mtime_us != module.__dict__.get("__mtime__"):
-            return self._reload_changed(module, codes)
+            return self._reload_changed(module, codes, opened)
         if self._is_reload_required(module, resource):
-            return self._reload_on_demand(module, mtime_us, codes)
+            return self._reload_on_demand(module, mtime_us, codes, opened)
         return module
 
     def is_reload_required(self, resource):
@@ -118,7 +126,7 @@ class Script:
         module = self._module
         return module is not None and self._is_reload_required(module, resource)
 
-    def _load_first(self, mtime_us, codes):
+    def _load_first(self, mtime_us, codes, opened):
         if self._loading_thread == get_ident():
             text = f"{self._path} asks for itself while it is being loaded; {codes.consequence}"
             self._reporter.text("WSGI0303", text, log.ERROR)
@@ -132,11 +140,11 @@ class Script:
             if self._is_too_early(mtime_us):
                 self._log_wait(codes)
                 return INTERNAL_SERVER_ERROR
-            return self._execute(mtime_us, codes)
+            return self._execute(mtime_us, codes, opened)
         finally:
             self._lock.release()
 
-    def _reload_changed(self, module, codes):
+    def _reload_changed(self, module, codes, opened):
         if not self._begin_reload(codes):
             return module if codes.keeps_old else INTERNAL_SERVER_ERROR
         try:
@@ -146,11 +154,11 @@ class Script:
                 return self._module
             if self._is_too_early(mtime_us):
                 return self._old(codes)
-            return self._execute(mtime_us, codes)
+            return self._execute(mtime_us, codes, opened)
         finally:
             self._lock.release()
 
-    def _reload_on_demand(self, module, mtime_us, codes):
+    def _reload_on_demand(self, module, mtime_us, codes, opened):
         if not self._begin_reload(codes):
             return module if codes.keeps_old else INTERNAL_SERVER_ERROR
         try:
@@ -158,7 +166,7 @@ class Script:
                 return self._module
             if self._is_too_early(mtime_us):
                 return self._old(codes)
-            return self._execute(mtime_us, codes)
+            return self._execute(mtime_us, codes, opened)
         finally:
             self._lock.release()
 
@@ -206,15 +214,19 @@ class Script:
         failure = self._failure
         return failure is not None and failure.mtime_us == mtime_us and self._clock() < failure.retry_at
 
-    def _execute(self, mtime_us, codes):
+    def _execute(self, mtime_us, codes, opened):
         """Makes a module of the file as it is now; the lock is held."""
         self._loading_thread = get_ident()
         code_of_failure = codes.unreadable
         try:
             self._log_start()
-            code = script_module.compiled(self._path)
+            code = script_module.compiled(self._path, opened)
             code_of_failure = codes.raised
             self._module = script_module.run(code, self._name, self._path, mtime_us)
+        except script_module.Refused as refusal:
+            # Nothing to remember: a file gets another owner without getting another time.
+            self._reporter.text(refusal.code, f"{refusal}; {codes.forbidden}", log.ERROR)
+            return FORBIDDEN
         except SystemExit as failure:
             return self._fail(codes.exited, failure, mtime_us, codes)
         except BaseException as failure:

@@ -20,9 +20,22 @@ def name(path, case_sensitive=True):
     return "_mod_wsgi_" + hashlib.md5(os.fsencode(path), usedforsecurity=False).hexdigest()
 
 
-def compiled(path):
-    """The code object of a file. Raises OSError or SyntaxError."""
-    with open(path, "rb") as file:
+class Refused(Exception):
+    """The file is not to be run; `code` is that of the log line."""
+
+    def __init__(self, code, text):
+        super().__init__(text)
+        self.code = code
+
+
+def opened(path):
+    """The file, open for reading. Raises OSError."""
+    return open(path, "rb")
+
+
+def compiled(path, opened=opened):
+    """The code object of a file, which `opened` opens. Raises OSError or SyntaxError, and what that raises."""
+    with opened(path) as file:
         source = file.read()
     position = source.find(b"\0")
     if position >= 0:

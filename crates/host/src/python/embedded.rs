@@ -105,8 +105,10 @@ unsafe extern "C" fn import_script(path: Bytes, application_group: Bytes) -> c_i
         let mtime_us = script::time_of(path).unwrap_or(0);
         let path = path.to_vec();
         // As a program's own main script would be.
-        process::on_main_thread(move |py| registry::enter(py, interpreter, |py| script::import(py, &path, mtime_us)))
-            .unwrap_or(false)
+        process::on_main_thread(move |py| {
+            registry::enter(py, interpreter, |py| script::import(py, &path, mtime_us, true))
+        })
+        .unwrap_or(false)
     }));
     if imported.unwrap_or(false) { 0 } else { -1 }
 }

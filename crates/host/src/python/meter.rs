@@ -1,7 +1,7 @@
 //! The threads that serve requests: their numbers, and what each is doing.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::slow::Story;
@@ -10,7 +10,9 @@ use super::slow::Story;
 pub(super) struct Meter {
     /// From 1 on. The number of a thread that has ended goes to the next one that begins.
     pub(super) number: u32,
-    /// Since when it has been busy with a request, µs since 1970; 0: it is not, or clocks are not read.
+    /// How many requests it is inside: more than one where a request runs within another's output (mod_include).
+    depth: AtomicU32,
+    /// Since when it has been busy with a request, the outermost one, µs since 1970; 0: it is not, or clocks are not read.
     since_us: AtomicU64,
     /// When its request's application was called, likewise.
     application_start_us: AtomicU64,
@@ -19,7 +21,17 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Its request has begun or ended (0).
+    /// A request begins on this thread, its own; whether it does so within another one.
+    pub(super) fn enter(&self) -> bool {
+        self.depth.fetch_add(1, Ordering::Relaxed) > 0
+    }
+
+    /// The request that entered last ends.
+    pub(super) fn leave(&self) {
+        self.depth.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Its outermost request has begun or ended (0).
     pub(super) fn set_since(&self, us: u64) {
         self.since_us.store(us, Ordering::Relaxed);
     }
@@ -86,6 +98,7 @@ fn get() -> &'static Meter {
     // Threads are few and their numbers are used again.
     let meter: &'static Meter = Box::leak(Box::new(Meter {
         number,
+        depth: AtomicU32::new(0),
         since_us: AtomicU64::new(0),
         application_start_us: AtomicU64::new(0),
         story: Mutex::new(None),

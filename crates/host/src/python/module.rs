@@ -308,7 +308,8 @@ fn preload(py: Attached, arguments: Arguments<'_>) -> Result<Ref, Raised> {
     let path = py.encoded_file_name(&unsafe { Ref::borrowed(*path) })?;
     let main = registry::main().ok_or_else(|| py.raise(Class::Runtime, "preload() comes after register()"))?;
     let path = py.as_bytes(&path).unwrap_or_default();
-    let loaded = registry::enter(py, main, |py| script::import(py, path, worker::preload(path)));
+    let (mtime_us, any_owner) = worker::preload(path);
+    let loaded = registry::enter(py, main, |py| script::import(py, path, mtime_us, any_owner));
     Ok(py.boolean(loaded))
 }
 

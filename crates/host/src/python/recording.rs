@@ -47,40 +47,44 @@ pub(super) fn total() -> Option<(Interval, Moment)> {
     lock().map(|recording| (recording.total().clone(), now))
 }
 
-/// A request on the calling thread, which shows as busy until it is dropped; while clocks are read only.
+/// A request on the calling thread, which shows as busy until it is dropped, if clocks are read.
 pub(super) struct Busy {
     meter: &'static Meter,
+    /// It runs within another's output (mod_include), and the thread is busy with that one.
+    is_nested: bool,
+    /// 0: clocks were not read then.
     began_us: u64,
-    /// Of the request within whose output it runs; else 0.
-    outer_us: u64,
 }
 
 impl Busy {
-    pub(super) fn begin(meter: &'static Meter) -> Option<Busy> {
-        measure::is_on().then(|| {
-            let began_us = course::now_us();
-            let outer_us = meter.since_us().unwrap_or(0);
+    pub(super) fn begin(meter: &'static Meter) -> Busy {
+        let is_nested = meter.enter();
+        let began_us = if measure::is_on() { course::now_us() } else { 0 };
+        if !is_nested {
             meter.set_since(began_us);
-            Busy { meter, began_us, outer_us }
-        })
+        }
+        Busy { meter, is_nested, began_us }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.meter.set_since(self.outer_us);
+        self.meter.leave();
+        if !self.is_nested {
+            self.meter.set_since(0);
+        }
     }
 }
 
 /// Records a request that has ended. On its thread, not attached.
-pub(super) fn record(course: &Course, walk: Option<&Walk>, outcome: Outcome, busy: Option<&Busy>) {
+pub(super) fn record(course: &Course, walk: Option<&Walk>, outcome: Outcome, busy: &Busy) {
     if !is_on() {
         return;
     }
     let ended_us = course::now_us();
     let used = course.used().unwrap_or_default();
     // It was switched on while the request ran.
-    let began_us = busy.map_or(course.application_start_us, |busy| busy.began_us);
+    let began_us = if busy.began_us == 0 { course.application_start_us } else { busy.began_us };
     let (input, output) = walk.map_or_else(Default::default, |walk| (walk.input.taken(), walk.reply.given()));
     let status = match outcome {
         Outcome::Status(status) => status,
@@ -92,6 +96,7 @@ pub(super) fn record(course: &Course, walk: Option<&Walk>, outcome: Outcome, bus
     phases_us[Phase::OutputWrite as usize] = Some(micros(output.time));
     let sample = Sample {
         thread: usize::try_from(course.thread_id - 1).unwrap_or(0),
+        is_nested: busy.is_nested,
         began_us: if began_us == 0 { ended_us } else { began_us },
         ended_us,
         status,

@@ -65,7 +65,10 @@ pub(super) struct NoApplication(pub(super) u16);
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Purpose {
     Request,
-    Import,
+    /// Before any request; it may be one that is run whoever it belongs to.
+    Import {
+        any_owner: bool,
+    },
     Question,
 }
 
@@ -96,10 +99,10 @@ pub(super) fn function(py: Attached, wanted: &Wanted<'_>) -> Result<Option<Ref>,
     })
 }
 
-/// Loads a script without a request, as `WSGIImportScript` does; false if it failed.
-pub(super) fn import(py: Attached, path: &[u8], mtime_us: i64) -> bool {
+/// Loads a script without a request, as `WSGIImportScript` does, whoever it belongs to if `any_owner`; false if it failed.
+pub(super) fn import(py: Attached, path: &[u8], mtime_us: i64, any_owner: bool) -> bool {
     let facts = Facts { script_mtime_us: mtime_us, flags: flags::RELOADING, ..Facts::default() };
-    load(py, &Wanted { path, callable: b"", resource: None, purpose: Purpose::Import, facts }).is_ok()
+    load(py, &Wanted { path, callable: b"", resource: None, purpose: Purpose::Import { any_owner }, facts }).is_ok()
 }
 
 /// The application of a module that is loaded and current; `None` if `load()` must be asked, `Some(None)`
@@ -162,7 +165,8 @@ fn call_load(py: Attached, wanted: &Wanted<'_>) -> Result<Ref, Raised> {
         return py.call(&py.interpreter().support.load_asked, [&path, &mtime, &reloading]);
     }
     let resource = wanted.resource.map_or_else(|| Ok(py.none()), |resource| py.file_name(resource))?;
-    py.call(&py.interpreter().support.load, [&path, &mtime, &reloading, &resource])
+    let any_owner = py.boolean(wanted.purpose == Purpose::Import { any_owner: true });
+    py.call(&py.interpreter().support.load, [&path, &mtime, &reloading, &resource, &any_owner])
 }
 
 fn keep(py: Attached, path: &[u8], module: &Ref) -> Result<(), Raised> {

@@ -83,7 +83,7 @@ pub(super) fn serve_order(
         (Answer::Whole(block), Some(walk)) => send_whole(walk, log, &block),
         (Answer::Whole(_), None) => Outcome::Incomplete,
     };
-    recording::record(&course, walk.as_ref(), outcome, busy.as_ref());
+    recording::record(&course, walk.as_ref(), outcome, &busy);
     slow::end(meter, outer, &course, walk.as_ref(), outcome);
     outcome
 }

@@ -138,6 +138,8 @@ numbers!(u8 u32 u64 i32 f64);
 pub struct Preload {
     /// Empty: the group whose name is `%{GLOBAL}`.
     pub application_group: Text,
+    /// An alias names the script, so that requests may be for it; else only the start of a process is.
+    pub is_aliased: bool,
     /// The script's file.
     pub script: Text,
 }
@@ -145,11 +147,13 @@ pub struct Preload {
 impl Scalar for Preload {
     fn text(&self) -> Vec<u8> {
         // Neither can hold a NUL: httpd's configuration lines are C strings.
-        [&self.application_group[..], b"\0", &self.script[..]].concat()
+        [&self.is_aliased.text()[..], &self.application_group, b"\0", &self.script].concat()
     }
 
     fn of_text(text: &[u8]) -> Option<Self> {
+        let (is_aliased, text) = text.split_at_checked(1)?;
         let end = text.iter().position(|byte| *byte == 0)?;
-        Some(Preload { application_group: text[..end].into(), script: text[end + 1..].into() })
+        let is_aliased = bool::of_text(is_aliased)?;
+        Some(Preload { application_group: text[..end].into(), is_aliased, script: text[end + 1..].into() })
     }
 }

@@ -25,8 +25,8 @@ fn odd() -> Text {
 
 fn preload() -> Vec<Preload> {
     vec![
-        Preload { application_group: text(b""), script: text(b"/srv/a.wsgi") },
-        Preload { application_group: text(b"www.example.org|/b"), script: text(b"/srv/b\n.wsgi") },
+        Preload { application_group: text(b""), is_aliased: true, script: text(b"/srv/a.wsgi") },
+        Preload { application_group: text(b"www.example.org|/b"), is_aliased: false, script: text(b"/srv/b\n.wsgi") },
     ]
 }
 
@@ -114,6 +114,8 @@ fn worker() -> Worker {
         queue_timeout: 13,
         socket_timeout: 14,
         chroot: None,
+        script_user: Some(u32::MAX),
+        script_group: None,
         is_dumpable: false,
         has_server_board: true,
         log_level: Level::Critical,
@@ -292,19 +294,28 @@ fn one_malformed_item_refuses_its_list() {
     let mut buf = Vec::new();
     let mut writer = SettingsWriter::begin(&mut buf);
     own().put(&mut writer);
-    writer.set(b"preload", b"without its NUL");
+    writer.set(b"preload", b"0without its NUL");
     assert_eq!(writer.finish(), Ok(()));
     let settings = Settings::parse(&buf).expect("sound");
     assert_eq!(Own::take(&settings), Err(ControlError::Malformed("preload")));
+    for item in [&b""[..], b"\0/srv/a.wsgi", b"2\0/srv/a.wsgi", b"1"] {
+        let settings = block(&[("preload", item)]);
+        let settings = Settings::parse(&settings).expect("sound");
+        let list = <Vec<Preload> as super::field::Field>::take("preload", &settings);
+        assert_eq!(list, Err(ControlError::Malformed("preload")), "{item:?}");
+    }
 }
 
 #[test]
 fn script_to_preload_may_hold_what_its_group_may_not() {
-    let settings = block(&[("preload", b"group\0/srv/\0x")]);
+    let settings = block(&[("preload", b"1group\0/srv/\0x")]);
     let settings = Settings::parse(&settings).expect("sound");
     let (_, value) = settings.pairs().next().expect("one").expect("sound");
     let preload = <Preload as super::field::Scalar>::of_text(value);
-    assert_eq!(preload, Some(Preload { application_group: text(b"group"), script: text(b"/srv/\0x") }));
+    assert_eq!(
+        preload,
+        Some(Preload { application_group: text(b"group"), is_aliased: true, script: text(b"/srv/\0x") })
+    );
 }
 
 #[test]

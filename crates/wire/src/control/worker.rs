@@ -144,6 +144,10 @@ fields! {
         socket_timeout: u64,
         /// Directory that is the process's root; taken off the front of script paths.
         chroot: Option<Text>,
+        /// `script-user`: the user id that scripts have to belong to.
+        script_user: Option<u32>,
+        /// `script-group`: the group id that scripts have to belong to.
+        script_group: Option<u32>,
         /// Whether the process may leave a core file and be looked at by others of its user.
         is_dumpable: bool,
         /// Whether the process has what httpd's scoreboard says among its descriptors.

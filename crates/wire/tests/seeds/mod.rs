@@ -189,7 +189,7 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
 }
 
 fn preload() -> Vec<Preload> {
-    vec![Preload { application_group: text(""), script: text("/srv/app.wsgi") }]
+    vec![Preload { application_group: text(""), is_aliased: true, script: text("/srv/app.wsgi") }]
 }
 
 fn group() -> Group {
@@ -258,6 +258,8 @@ pub(crate) fn worker_settings() -> Vec<u8> {
         queue_timeout: 0,
         socket_timeout: 60,
         chroot: None,
+        script_user: Some(1000),
+        script_group: None,
         is_dumpable: false,
         has_server_board: true,
         log_level: Level::Info,

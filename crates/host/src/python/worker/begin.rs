@@ -109,10 +109,12 @@ pub(in crate::python) fn scripts() -> Vec<&'static [u8]> {
     WORKER.get().map_or_else(Vec::new, |worker| worker.own.preload.iter().map(|preload| &preload.script[..]).collect())
 }
 
-/// The time of a script that is to be loaded before the first request.
-pub(in crate::python) fn preload(path: &[u8]) -> i64 {
+/// Of a script that is to be loaded before the first request: its time, and whether it is run whoever it belongs to.
+pub(in crate::python) fn preload(path: &[u8]) -> (i64, bool) {
     // A file that cannot be looked at cannot be loaded either, and load() says why.
-    crate::python::script::time_of(path).unwrap_or(0)
+    let mtime_us = crate::python::script::time_of(path).unwrap_or(0);
+    let preload = WORKER.get().and_then(|worker| worker.own.preload.iter().find(|preload| *preload.script == *path));
+    (mtime_us, preload.is_some_and(|preload| !preload.is_aliased))
 }
 
 /// Starts the threads, and tells the supervisor. Called once, on the main thread, after the scripts were loaded.

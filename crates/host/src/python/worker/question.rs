@@ -53,10 +53,17 @@ pub(super) fn answer(
     let question = Question { script, head: environ.as_deref().unwrap_or(question.head), ..question };
     let method = head.get(Key::RequestMethod).unwrap_or_default();
     let uri = head.get(Key::RequestUri).unwrap_or_default();
-    let name = question.subject.functions()[0].as_bytes();
     let group = head.get(Key::ModWsgiApplicationGroup).unwrap_or_default();
-    let about: &[&[u8]] = &[name, b"() for ", method, b" ", uri];
-    let arrived = Arrived { head: &head, group, script, resource: script, at_us, about };
+    let function = question.subject.functions()[0];
+    let arrived = Arrived {
+        head: &head,
+        group,
+        script,
+        resource: script,
+        asked: Some(function),
+        at_us,
+        about: &[function.as_bytes(), b"() for ", method, b" ", uri],
+    };
     let begun = match admit(worker, slot, *cell, &intake, &arrived, &Ends { stream, outbox, log: &log }) {
         Ok(begun) => begun,
         Err(is_kept) => return is_kept,

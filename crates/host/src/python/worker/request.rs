@@ -65,6 +65,7 @@ pub(super) fn serve(
         group: order.group,
         script: order.script,
         resource: order.file,
+        asked: None,
         at_us: daemon_start_us,
         about: &[b"request ", order.method, b" ", order.uri],
     };
@@ -103,6 +104,8 @@ pub(super) struct Arrived<'a> {
     pub(super) script: &'a [u8],
     /// What its `reload_required()` is asked about.
     pub(super) resource: &'a [u8],
+    /// Of a question, the function that is asked.
+    pub(super) asked: Option<&'a str>,
     /// When it came, µs since 1970.
     pub(super) at_us: u64,
     /// What it is, for the log, in parts.

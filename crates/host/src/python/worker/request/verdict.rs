@@ -38,12 +38,7 @@ pub(super) fn judge(worker: &Worker, intake: &Intake<'_>, arrived: &Arrived<'_>)
     let limit_us = worker.limits.queue_timeout.saturating_mul(1_000_000);
     let waited_us = arrived.at_us.saturating_sub(head.facts().request_start_us);
     if limit_us > 0 && waited_us > limit_us {
-        let text = format!(
-            "WSGI0084: the request waited {:.1} s for daemon process group '{}', longer than queue-timeout allows; answering 504",
-            waited_us as f64 / 1e6,
-            String::from_utf8_lossy(head.get(Key::ModWsgiProcessGroup).unwrap_or_default()),
-        );
-        return Verdict::Answer(504, text);
+        return Verdict::Answer(504, overdue_text(arrived, waited_us));
     }
     let group = arrived.group;
     let own = worker.group.get_or_init(|| {
@@ -55,6 +50,20 @@ pub(super) fn judge(worker: &Worker, intake: &Intake<'_>, arrived: &Arrived<'_>)
         return Verdict::Refuse(Refusal::Misdirected);
     }
     if is_outdated(worker, arrived) { Verdict::Refuse(Refusal::Outdated) } else { Verdict::Begin }
+}
+
+/// The log line of what has waited for longer than `queue-timeout`. What comes of a question that has no answer is another
+/// thing for each.
+fn overdue_text(arrived: &Arrived<'_>, waited_us: u64) -> String {
+    let (what, consequence) = match arrived.asked {
+        None => ("the request".to_owned(), "answering 504"),
+        Some(function) => (format!("the question {function}()"), "it is not asked, so there is no answer"),
+    };
+    format!(
+        "WSGI0084: {what} waited {:.1} s for daemon process group '{}', longer than queue-timeout allows; {consequence}",
+        waited_us as f64 / 1e6,
+        String::from_utf8_lossy(arrived.head.get(Key::ModWsgiProcessGroup).unwrap_or_default()),
+    )
 }
 
 /// Whether another generation is to answer: the script has changed since it was loaded, and nobody has been told of
