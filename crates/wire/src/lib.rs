@@ -1,9 +1,10 @@
 //! What crosses between the processes of mod_wsgi_rs, and how it is written down.
 //!
 //! Flat blocks of bytes, the same through both doors: request head, response head, settings, questions to scripts
-//! ([`RequestHead`], [`ResponseHead`], [`Settings`], [`Question`]). Blocks one after another on a connection are frames ([`Frame`]). Settings
-//! blocks with a name are the messages about processes ([`control`]), which go over a [`Channel`]. What several
-//! processes must see at once is in a [`Scoreboard`], and what httpd lets applications see of its own in a [`ServerBoard`].
+//! ([`RequestHead`], [`ResponseHead`], [`Settings`], [`Question`]). Blocks one after another on a connection are frames
+//! ([`Frame`]). Settings blocks with a name are the messages about processes ([`control`]), which go over a [`Channel`].
+//! What several processes must see at once is in a [`Scoreboard`], and what httpd lets applications see of its own in a
+//! [`ServerBoard`].
 //!
 //! Reading never panics and trusts no length. `docs/wire.md` describes it all byte by byte. Which values may be
 //! said at all is for `gateway` to know.

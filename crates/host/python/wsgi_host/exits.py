@@ -10,9 +10,10 @@ from . import events, log, report
 def run() -> None:
     """Tells subscribers, joins the threads that asked to be waited for, runs the atexit functions; never raises.
 
-    Waits without limit: who calls has one, and sends another thread for the other interpreters if this takes too long. Threads started in a request are daemonic unless the
-    application says otherwise, since httpd's threads are so to Python and `threading.Thread` inherits
-    it; they are not waited for, as in mod_wsgi, but named in the log at level info.
+    Waits without limit: who calls has one, and sends another thread for the other interpreters if this takes too
+    long. Threads started in a request are daemonic unless the application says otherwise, since httpd's threads
+    are so to Python and `threading.Thread` inherits it; they are not waited for, as in mod_wsgi, but named in the
+    log at level info.
 
     With WSGIDestroyInterpreter Off threads and atexit functions are left out.
 

@@ -86,8 +86,9 @@ class Errors(TextLog):
 class Forwarder(TextLog):
     """`sys.stdout` or `sys.stderr`: the current request's `wsgi.errors`, or else the main error log.
 
-    The current request is that of the thread, or of the Context that it runs in. Outside a request each thread has a line of its own, logged at level error with no request. `descriptor` is what
-    native code and programs that the application starts may write to, with the same end.
+    The current request is that of the thread, or of the Context that it runs in. Outside a request each thread has a
+    line of its own, logged at level error with no request. `descriptor` is what native code and programs that the
+    application starts may write to, with the same end.
     """
 
     def __init__(self, name, descriptor=None):
