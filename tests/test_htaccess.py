@@ -106,31 +106,33 @@ def test_a_name_of_a_header_that_is_none_gets_500_and_a_log_line_in_htaccess(hta
     assert htaccess("").status == 200
 
 
+@pytest.fixture
+def below(site):
+    """Writes the .htaccess of a directory of htdocs with other rights, and requests a script in it."""
+
+    def ask(directory, text):
+        directory = site.root / "htdocs" / directory
+        directory.mkdir(exist_ok=True)
+        (directory / "named.wsgi").write_text(NAMED)
+        (directory / ".htaccess").write_text(text)
+        return site.get(f"/{directory.name}/named.wsgi")
+
+    return ask
+
+
 @line("CFG-25")
 @pytest.mark.parametrize("directive", FILE_INFO)
-def test_allow_override_auth_config_lets_no_file_info_directive_in(site, log, directive):
-    directory = site.root / "htdocs" / "auth-config"
-    directory.mkdir(exist_ok=True)
-    (directory / "named.wsgi").write_text(NAMED)
-    file = directory / ".htaccess"
-    file.write_text("")
-    assert site.get("/auth-config/named.wsgi").body == b"application"
-    file.write_text(directive)
+def test_allow_override_auth_config_lets_no_file_info_directive_in(below, log, directive):
+    assert below("auth-config", "").body == b"application"
     log.expect(f"{directive.split()[0]} not allowed here")
-    assert site.get("/auth-config/named.wsgi").status == 500
+    assert below("auth-config", directive).status == 500
 
 
 @pytest.mark.parametrize("directive", ["WSGITrustedProxies 0.0.0.0/0", "WSGITrustedProxyHeaders X-Forwarded-For"])
-def test_allow_override_list_keeps_trust_in_proxies_out_of_htaccess(site, log, directive):
-    directory = site.root / "htdocs" / "named-only"
-    directory.mkdir(exist_ok=True)
-    (directory / "named.wsgi").write_text(NAMED)
-    file = directory / ".htaccess"
-    file.write_text("WSGICallableObject another")
-    assert site.get("/named-only/named.wsgi").body == b"another"
-    file.write_text(directive)
+def test_allow_override_list_keeps_trust_in_proxies_out_of_htaccess(below, log, directive):
+    assert below("named-only", "WSGICallableObject another").body == b"another"
     log.expect(f"{directive.split()[0]} not allowed here")
-    assert site.get("/named-only/named.wsgi").status == 500
+    assert below("named-only", directive).status == 500
 
 
 # -- merging
