@@ -7,7 +7,7 @@ use wire::{Frame, Question, RequestHead};
 
 use super::connections::{Connection, log_fault};
 use super::limits::Slot;
-use super::request::{Arrived, ConnectionLog, Ends, admit, answer_unbegun, below, relocate};
+use super::request::{Arrived, ConnectionLog, Ends, admit, answer_unbegun, below, path_of, relocate};
 use super::state::{Worker, epoch_us};
 use crate::daemon::{ConnectionAsker, Intake};
 use crate::python::ask::{ask, written};
@@ -55,7 +55,7 @@ pub(super) fn answer(
     let uri = head.get(Key::RequestUri).unwrap_or_default();
     let name = question.subject.functions()[0].as_bytes();
     let group = head.get(Key::ModWsgiApplicationGroup).unwrap_or_default();
-    let about: &[&[u8]] = &[name, b"() for ", method, b" ", uri];
+    let about: &[&[u8]] = &[name, b"() for ", method, b" ", path_of(uri)];
     let arrived = Arrived { head: &head, group, script, resource: script, at_us, about };
     let begun = match admit(worker, slot, *cell, &intake, &arrived, &Ends { stream, outbox, log: &log }) {
         Ok(begun) => begun,
