@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 
 use gateway::{Answer, Asker, Subject};
+use wire::secret::wipe;
 use wire::{Facts, Question, flags};
 
 use super::cache::{self, Key};
@@ -168,8 +169,6 @@ struct Wiped(Vec<u8>);
 
 impl Drop for Wiped {
     fn drop(&mut self) {
-        self.0.fill(0);
-        // Memory that is never looked at again might not be written otherwise.
-        std::hint::black_box(&mut self.0);
+        wipe(&mut self.0);
     }
 }

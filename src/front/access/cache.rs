@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use gateway::{Answer, Subject};
+use wire::secret::wipe;
 use wire::{Entry, RequestHead};
 
 use super::ask::Place;
@@ -69,8 +70,7 @@ impl Key {
         }
         let [one, two, three, four] = *secret();
         let key = Key(siphash([one, two], &message), siphash([three, four], &message));
-        message.fill(0);
-        std::hint::black_box(&mut message);
+        wipe(&mut message);
         key
     }
 }

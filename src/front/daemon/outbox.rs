@@ -3,6 +3,7 @@
 use gateway::Flow;
 use wire::Frame;
 use wire::frame::piece_header;
+use wire::secret::wipe;
 
 use super::connection::Connection;
 
@@ -142,13 +143,6 @@ impl Drop for Outbox {
     fn drop(&mut self) {
         self.drop_first(self.buf.len() - self.start);
     }
-}
-
-/// Overwrites bytes that nobody is to find.
-fn wipe(bytes: &mut [u8]) {
-    bytes.fill(0);
-    // Memory that is never looked at again might not be written otherwise.
-    std::hint::black_box(bytes);
 }
 
 #[cfg(test)]
