@@ -25,17 +25,20 @@ PATIENCE_S = 30
 
 
 class Codes:
-    """What a failure is logged as: log codes, what happens next, and whether an earlier version may stand in."""
+    """What a failure is logged as: log codes, what happens next, whether an earlier version may stand in, and whether a
+    script that is missing is what the URL names.
+    """
 
-    def __init__(self, unreadable, raised, exited, consequence, keeps_old=True):
+    def __init__(self, unreadable, raised, exited, consequence, keeps_old=True, is_named=False):
         self.unreadable = unreadable
         self.raised = raised
         self.exited = exited
         self.consequence = consequence
         self.keeps_old = keeps_old
+        self.is_named = is_named
 
 
-REQUEST_CODES = Codes("WSGI0105", "WSGI0109", "WSGI0107", "answering 500")
+REQUEST_CODES = Codes("WSGI0105", "WSGI0109", "WSGI0107", "answering 500", is_named=True)
 # Of a handler script httpd does not look whether it is there, nor is it what the URL names.
 HANDLER_CODES = Codes("WSGI0105", "WSGI0109", "WSGI0107", "answering 500")
 # Who is let in is not for a version to say that its author has replaced.
@@ -232,7 +235,7 @@ class Script:
         """Logs and remembers a failed attempt; the module before, if any, or a status."""
         is_missing = isinstance(failure, (FileNotFoundError, NotADirectoryError)) and not os.path.exists(self._path)
         # Only a script that the URL names can be answered with 404; any other is an ordinary failure.
-        if is_missing and codes is REQUEST_CODES:
+        if is_missing and codes.is_named:
             text = f"{self._path} has vanished before it could be loaded; answering 404"
             self._reporter.text("WSGI0135", text, log.ERROR)
             return NOT_FOUND
