@@ -357,6 +357,66 @@ def test_access_is_kept_for_one_page_and_not_for_another(caching):
     assert counting(caching, "/access/third.html", "says('asked') or False") == (403, 1)
 
 
+def access_for(site, *headers, forwarded="10.0.0.1"):
+    """Status and number of questions of a page that is open to those whom a proxy has seen at one address."""
+    opens = f"says('asked') or environ.get('HTTP_X_FORWARDED_FOR') == '{forwarded}'"
+    before = len(site.log.matching(r"asked$"))
+    response = site.get("/access/page.html", [answer(opens), *headers])
+    return response.status, len(site.log.matching(r"asked$")) - before
+
+
+def test_a_client_is_not_let_in_by_the_answer_for_another_behind_the_same_proxy(caching):
+    one, other = ("X-Forwarded-For", "10.0.0.1"), ("X-Forwarded-For", "10.0.0.2")
+    assert access_for(caching, one) == (200, 1)
+    assert access_for(caching, one) == (200, 0)
+    assert access_for(caching, other) == (403, 1)
+    assert access_for(caching) == (403, 1)
+    assert access_for(caching, one) == (200, 0)
+
+
+def test_whatever_the_environ_says_counts_for_access_but_for_the_clients_port(caching):
+    one = ("X-Forwarded-For", "10.0.0.1")
+    assert access_for(caching, one) == (200, 1)
+    for header in [("Cookie", "a=1"), ("Cookie", "a=2"), ("X-Cookie", "a=1"), ("Host", "another.test"), ("Accept", "*/*")]:
+        assert access_for(caching, one, header) == (200, 1), header
+        # Each over a connection of its own.
+        assert access_for(caching, one, header) == (200, 0), header
+
+
+@pytest.mark.parametrize("options", ["", "process-group=guards"], ids=["embedded", "daemon"])
+def test_a_password_or_a_group_is_kept_for_one_address_and_for_all_its_pages(guarded, options):
+    config = "RemoteIPHeader X-Client\n"
+    site = guarded(options=f"{options} cache=60", config=config, modules=("remoteip",))
+    for area in ("members", "staff"):
+        site.page(f"{area}/other.html", "guarded")
+    site.start()
+    site.log.allow(r"asked$")
+
+    def asked(path, address, result):
+        before = len(site.log.matching(r"asked$"))
+        headers = [answer(f"says('asked') or {result}"), basic(), ("X-Client", address)]
+        assert site.get(path, headers).status == 200
+        return len(site.log.matching(r"asked$")) - before
+
+    for area, result in (("members", "True"), ("staff", "['staff']")):
+        pages = [f"/{area}/page.html", f"/{area}/other.html?x"]
+        assert [asked(page, "192.0.2.1", result) for page in pages] == [1, 0], area
+        assert [asked(page, "192.0.2.2", result) for page in pages] == [1, 0], area
+
+
+def test_an_answer_of_a_script_that_gets_httpds_request_is_not_kept(guarded):
+    native = location("/native", "WSGIAccessScript {puppet} cache=60", "WSGIPassApacheRequest On")
+    native += location("/apart", "WSGIAccessScript {puppet} process-group=guards cache=60", "WSGIPassApacheRequest On")
+    site = guarded(config=native)
+    for area in ("native", "apart"):
+        site.page(f"{area}/page.html", "guarded")
+    site.start()
+    site.log.allow(r"asked$")
+    assert [counting(site, "/native/page.html") for _ in range(2)] == [(200, 1)] * 2
+    # There it gets none.
+    assert [counting(site, "/apart/page.html") for _ in range(2)] == [(200, 1), (200, 0)]
+
+
 def test_a_changed_script_is_asked_anew(caching):
     assert counting(caching) == (200, 1)
     path = caching.root / "puppet.py"

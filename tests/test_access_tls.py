@@ -17,11 +17,14 @@ def tls(door):
         door,
         "SSLEngine On\nSSLCertificateFile {root}/certificate.pem\nSSLCertificateKeyFile {root}/key.pem\n"
         # Differences between the library mod_ssl was built with and the one it finds are not this test's business.
-        "LogLevel ssl:error\n" + location("/access", "WSGIAccessScript {puppet} {door}"),
+        "LogLevel ssl:error\n"
+        + location("/access", "WSGIAccessScript {puppet} {door}")
+        + location("/kept", "WSGIAccessScript {puppet} {door} cache=60"),
         modules=("ssl", "socache_shmcb"),
     )
     make_certificate(site.root)
-    site.page("access/page.html", "guarded")
+    for area in ("access", "kept"):
+        site.page(f"{area}/page.html", "guarded")
     yield from run(site)
 
 
@@ -55,3 +58,20 @@ def test_several_variables_are_told_apart(tls):
 
 def test_a_variable_that_nobody_knows_is_empty_or_none(tls):
     assert not see(tls, "environ['mod_ssl.var_lookup']('NO_SUCH_VARIABLE')")
+
+
+def test_an_answer_for_which_the_connection_was_looked_at_is_not_kept(tls):
+    tls.log.begin()
+    tls.log.allow("asked$")
+
+    def asked(expression):
+        before = len(tls.log.matching("asked$"))
+        with TlsConnection(tls.address) as connection:
+            headers = [("Host", f"localhost:{tls.port}"), answer(f"says('asked') or {expression}")]
+            assert connection.get("/kept/page.html", headers).status == 200
+        return len(tls.log.matching("asked$")) - before
+
+    assert [asked("environ['mod_ssl.is_https']() == 1") for _ in range(2)] == [1, 0]
+    # Another client may have another certificate, or none.
+    assert [asked("environ['mod_ssl.var_lookup']('SSL_CLIENT_VERIFY') == 'NONE'") for _ in range(2)] == [1, 1]
+    tls.log.verify()

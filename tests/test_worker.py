@@ -702,6 +702,16 @@ def test_a_request_that_cannot_be_interrupted_ends_its_process(start, script):
     assert "WSGI0350" in worker.text()
 
 
+def test_what_ran_too_long_is_named_without_its_query(start, script):
+    app = script("deadline = time.time() + 60\nwhile time.time() < deadline: pass\nok(); return [b'never']")
+    worker = start(threads=1, request_timeout=SECOND, interrupt_timeout=30).ready()
+    head = worker.head(app, environ={"REQUEST_URI": "/reset?token=never-to-be-seen", "QUERY_STRING": "token=never-to-be-seen"})
+    response = worker.connect().request(head)
+    assert response.outcome == 504
+    wait_until(lambda: "Injected RequestTimeout into request GET /reset; its stack" in worker.text(), "the line")
+    assert "never-to-be-seen" not in response.text + worker.text() + worker.errors()
+
+
 STUCK = "import ctypes\nctypes.PyDLL(None).sleep(60)\nok(); return [b'never']"
 
 

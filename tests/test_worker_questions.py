@@ -111,6 +111,15 @@ def test_a_password_is_in_no_line(start, script):
     assert "never-to-be-seen" not in response.text + worker.text() + worker.errors()
 
 
+def test_a_question_that_ran_too_long_is_named_without_the_query(start, script):
+    worker = start(threads=1, request_timeout=1, graceful_timeout=0, shutdown_timeout=1).ready()
+    auth = script("import time\ndef check_password(e, user, password): time.sleep(60)")
+    worker.connect().send(worker.question(auth, environ={"REQUEST_URI": "/reset?token=never-to-be-seen"}))
+    assert worker.wait() == 124
+    assert "check_password() for GET /reset has been running" in worker.text()
+    assert "never-to-be-seen" not in worker.text() + worker.errors()
+
+
 def test_a_changed_script_refuses_the_question_once(start, script):
     worker, auth = start().ready(), script(RIGHT)
     assert worker.ask(auth).answer == (wire.YES, [])

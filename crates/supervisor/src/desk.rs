@@ -115,7 +115,7 @@ impl Desk {
         let Some(peer) = self.peers.get_mut(number) else { return };
         match peer.channel.receive(buf, false) {
             Ok(Some(_)) => match ToDesk::parse(buf) {
-                Ok(ToDesk::Ask(ask)) if is_equal(&ask.secret, secret) => peer.ask = Some(ask),
+                Ok(ToDesk::Ask(ask)) if wire::secret::is_equal(&ask.secret, secret) => peer.ask = Some(ask),
                 _ => peer.is_done = true,
             },
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
@@ -156,9 +156,4 @@ fn is_admitted(socket: impl AsFd, users: &[u32]) -> bool {
     // `httpd -X` asks by itself. Where the system does not tell (hidepid=), the secret has to do.
     let is_ours = || identity::parent_of(pid).is_none_or(|parent| [pid.unsigned_abs(), parent].contains(&httpd));
     users.contains(&user) && is_ours()
-}
-
-/// Takes the same time whatever differs.
-fn is_equal(one: &wire::Secret, other: &wire::Secret) -> bool {
-    one.iter().zip(other).fold(0, |difference, (one, other)| difference | (one ^ other)) == 0
 }

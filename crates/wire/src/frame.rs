@@ -11,6 +11,7 @@ mod writing;
 
 use gateway::{Flow, Level, Outcome, ReadError, WriteError};
 
+use crate::secret::Secret;
 pub use inbox::Inbox;
 pub use writing::piece_header;
 
@@ -19,9 +20,6 @@ pub const PIECE_LIMIT: usize = 256 << 10;
 
 /// Most bytes of a text in a frame: a log line, a reason. What is longer is cut by who writes it.
 pub const TEXT_LIMIT: usize = 64 << 10;
-
-/// A secret that only httpd, the supervisor and one group's workers know.
-pub type Secret = [u8; 32];
 
 /// The first frame of a connection, from the httpd child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 
 use gateway::{Answer, Asker, Subject};
+use wire::secret::wipe;
 use wire::{Facts, Question, flags};
 
 use super::cache::{self, Key};
@@ -45,23 +46,24 @@ impl<'a> Place<'a> {
 /// Asks a script of the site about access, passwords or groups.
 pub(super) fn ask(request: Request<'_>, script: &AskedScript, subject: Subject, arguments: [&[u8]; 2]) -> Answer {
     let place = Place::of(request, script);
-    if script.cache.is_zero() {
-        return ask_now(request, &place, subject, arguments);
+    let head = match write_head(request, &place) {
+        Ok(head) => head,
+        Err(error) => return cannot_write(request, &error),
+    };
+    let mut whoever = Whoever::of(request, &place);
+    // httpd's own request says more than a key can hold.
+    if script.cache.is_zero() || whoever.shows_request {
+        return put(&mut whoever, &place, subject, arguments, &head);
     }
-    let key = Key::of(request, &place, subject, arguments);
+    let key = Key::of(request, &place, subject, arguments, &head);
     if let Some(answer) = cache::find(&key) {
         return answer;
     }
-    let answer = ask_now(request, &place, subject, arguments);
-    cache::keep(key, &answer, script.cache);
-    answer
-}
-
-fn ask_now(request: Request<'_>, place: &Place<'_>, subject: Subject, arguments: [&[u8]; 2]) -> Answer {
-    match write_head(request, place) {
-        Ok(head) => ask_with_head(request, place, subject, arguments, &head),
-        Err(error) => cannot_write(request, &error),
+    let answer = put(&mut whoever, &place, subject, arguments, &head);
+    if !whoever.has_shown_tls {
+        cache::keep(key, &answer, script.cache);
     }
+    answer
 }
 
 /// Asks with an environ that is written already.
@@ -72,14 +74,19 @@ pub(in crate::front) fn ask_with_head(
     arguments: [&[u8]; 2],
     head: &[u8],
 ) -> Answer {
+    put(&mut Whoever::of(request, place), place, subject, arguments, head)
+}
+
+fn put(whoever: &mut Whoever<'_>, place: &Place<'_>, subject: Subject, arguments: [&[u8]; 2], head: &[u8]) -> Answer {
+    let request = whoever.request;
     let mut block = Wiped(Vec::new());
     let question = Question { subject, is_tls: request.is_tls(), script: &place.script.file, arguments, head };
     if let Err(error) = question.write(&mut block.0) {
         return cannot_write(request, &error);
     }
     let answer = match place.script.process_group.is_empty() {
-        true => ask_here(request, place, &block.0),
-        false => ask_elsewhere(request, place, subject, &block.0),
+        true => ask_here(whoever, place, &block.0),
+        false => ask_elsewhere(whoever, place, subject, &block.0),
     };
     answer.about(subject)
 }
@@ -89,7 +96,8 @@ fn cannot_write(request: Request<'_>, error: &wire::Error) -> Answer {
     Answer::Failed
 }
 
-fn ask_here(request: Request<'_>, place: &Place<'_>, block: &[u8]) -> Answer {
+fn ask_here(whoever: &mut Whoever<'_>, place: &Place<'_>, block: &[u8]) -> Answer {
+    let request = whoever.request;
     let script = &place.script.file;
     let host = match python::host() {
         Ok(host) => host,
@@ -98,8 +106,7 @@ fn ask_here(request: Request<'_>, place: &Place<'_>, block: &[u8]) -> Answer {
             return Answer::Failed;
         }
     };
-    let answer =
-        host.ask(&mut Here { request, passes_request: place.passes_request }, &Journal { request, script }, block);
+    let answer = host.ask(whoever, &Journal { request, script }, block);
     match wire::parse_answer(&answer) {
         Ok(answer) => answer,
         Err(error) => {
@@ -109,23 +116,35 @@ fn ask_here(request: Request<'_>, place: &Place<'_>, block: &[u8]) -> Answer {
     }
 }
 
-/// Who asks in this child.
-struct Here<'r> {
+/// Who asks, and what has been shown of the request beyond the question.
+struct Whoever<'r> {
     request: Request<'r>,
-    passes_request: bool,
+    /// The script gets httpd's own request.
+    shows_request: bool,
+    /// The script has looked into the client's TLS connection.
+    has_shown_tls: bool,
 }
 
-impl Asker for Here<'_> {
+impl<'r> Whoever<'r> {
+    fn of(request: Request<'r>, place: &Place<'_>) -> Whoever<'r> {
+        let shows_request = place.passes_request && place.script.process_group.is_empty();
+        Whoever { request, shows_request, has_shown_tls: false }
+    }
+}
+
+impl Asker for Whoever<'_> {
     fn variable(&mut self, name: &[u8]) -> Option<Vec<u8>> {
+        self.has_shown_tls = true;
         self.request.tls_variables().variable(name)
     }
 
     fn request_rec(&self) -> *mut c_void {
-        if self.passes_request { self.request.address() } else { std::ptr::null_mut() }
+        if self.shows_request { self.request.address() } else { std::ptr::null_mut() }
     }
 }
 
-fn ask_elsewhere(request: Request<'_>, place: &Place<'_>, subject: Subject, block: &[u8]) -> Answer {
+fn ask_elsewhere(whoever: &mut Whoever<'_>, place: &Place<'_>, subject: Subject, block: &[u8]) -> Answer {
+    let request = whoever.request;
     let group = match find_group(request, &place.script.process_group) {
         Ok(group) => group,
         Err(no) => {
@@ -142,7 +161,7 @@ fn ask_elsewhere(request: Request<'_>, place: &Place<'_>, subject: Subject, bloc
         time_limit: place.script.time_limit,
         question: block,
     };
-    daemon::ask(request, group, &inquiry)
+    daemon::ask(request, whoever, group, &inquiry)
 }
 
 /// Memory that may hold a password, overwritten when it is let go of.
@@ -150,8 +169,6 @@ struct Wiped(Vec<u8>);
 
 impl Drop for Wiped {
     fn drop(&mut self) {
-        self.0.fill(0);
-        // Memory that is never looked at again might not be written otherwise.
-        std::hint::black_box(&mut self.0);
+        wipe(&mut self.0);
     }
 }

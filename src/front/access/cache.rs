@@ -10,6 +10,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use gateway::{Answer, Subject};
+use wire::secret::wipe;
+use wire::{Entry, RequestHead};
 
 use super::ask::Place;
 use super::siphash::siphash;
@@ -23,24 +25,36 @@ const LIMIT: usize = 1024;
 pub(super) struct Key(u64, u64);
 
 impl Key {
-    pub(super) fn of(request: Request<'_>, place: &Place<'_>, subject: Subject, arguments: [&[u8]; 2]) -> Key {
+    /// Of a question with this environ, a request head.
+    ///
+    /// Source: docs/access.md, "The cache", which says what is in it and what is not.
+    pub(super) fn of(
+        request: Request<'_>,
+        place: &Place<'_>,
+        subject: Subject,
+        arguments: [&[u8]; 2],
+        head: &[u8],
+    ) -> Key {
         let mut parts: Vec<&[u8]> = vec![
             &place.script.file,
             &place.script.process_group,
             &place.application_group,
             // One virtual host may have sites by the name that is asked for.
             request.host().unwrap_or(b""),
+            request.client_address().unwrap_or(b""),
             arguments[0],
             arguments[1],
         ];
-        // Who asks whether a client is let in means: to this page.
+        // Whoever is let in may decide by anything. A password or a group is asked about again for each picture of a page,
+        // whose requests differ in most: there would be nothing to find.
         if subject == Subject::Access {
-            parts.extend([request.client_address().unwrap_or(b""), request.method(), request.uri(), request.query()]);
+            parts.extend(environ(head));
         }
         // What may be kept for long in one section may not in another.
         let time = i64::try_from(place.script.cache.as_secs()).unwrap_or(i64::MAX);
         let server = request.server().identity() as i64;
-        Key::hashed(&[(subject as u16).into(), place.facts.script_mtime_us, server, time], &parts)
+        let numbers = [(subject as u16).into(), place.facts.script_mtime_us, server, time, i64::from(request.is_tls())];
+        Key::hashed(&numbers, &parts)
     }
 
     fn hashed(numbers: &[i64], parts: &[&[u8]]) -> Key {
@@ -56,10 +70,20 @@ impl Key {
         }
         let [one, two, three, four] = *secret();
         let key = Key(siphash([one, two], &message), siphash([three, four], &message));
-        message.fill(0);
-        std::hint::black_box(&mut message);
+        wipe(&mut message);
         key
     }
+}
+
+/// What the environ says, name after value after name; without the client's port, by which nobody is told from another.
+fn environ(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let head = RequestHead::parse(head).expect("the head has just been written");
+    let entries = head.entries().map(|entry| entry.expect("the head has just been written"));
+    entries.flat_map(|entry| match entry {
+        Entry::Known { key: gateway::Key::RemotePort, .. } => [b"".as_slice(); 2],
+        Entry::Known { key, value } => [key.name().as_bytes(), value],
+        Entry::Named { name, value } => [name, value],
+    })
 }
 
 /// Drawn at the first question of the process, which is a child: true for its whole life, as statics here must be.
@@ -112,6 +136,8 @@ fn insert(kept: &mut HashMap<Key, Kept>, key: Key, answer: Answer, now: Instant,
 
 #[cfg(test)]
 mod tests {
+    use wire::{Facts, RequestWriter};
+
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -123,6 +149,32 @@ mod tests {
         assert_ne!(key, Key::hashed(&[1, 3], &[b"user", b"password"]));
         assert_ne!(key, Key::hashed(&[1, 2], &[b"user", b"passwore"]));
         assert_ne!(key, Key::hashed(&[1, 2], &[b"userp", b"assword"]));
+    }
+
+    fn environ_key(entries: &[(Option<gateway::Key>, &[u8], &[u8])], started_us: u64) -> Key {
+        let mut block = Vec::new();
+        let facts = Facts { script_mtime_us: 1, request_start_us: started_us, flags: 0 };
+        let mut writer = RequestWriter::begin(&mut block, facts);
+        for (key, name, value) in entries {
+            match key {
+                Some(key) => writer.known(*key, value),
+                None => writer.named(name, value),
+            }
+        }
+        assert_eq!(writer.finish(), Ok(()));
+        Key::hashed(&[], &environ(&block).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn environ_counts_but_for_the_port_and_the_time() {
+        let forwarded = Some(gateway::Key::HttpXForwardedFor);
+        let port = Some(gateway::Key::RemotePort);
+        let key = environ_key(&[(forwarded, b"", b"10.0.0.1"), (port, b"", b"4711")], 1);
+        assert_eq!(key, environ_key(&[(forwarded, b"", b"10.0.0.1"), (port, b"", b"4712")], 2));
+        assert_ne!(key, environ_key(&[(forwarded, b"", b"10.0.0.2"), (port, b"", b"4711")], 1));
+        assert_ne!(key, environ_key(&[(port, b"", b"4711")], 1));
+        let other = [(forwarded, b"".as_slice(), b"10.0.0.1".as_slice()), (port, b"", b"4711"), (None, b"HTTP_X", b"")];
+        assert_ne!(key, environ_key(&other, 1));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, getsockopt, recv, send, sendmsg, setsockopt, socket,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
-use wire::{Inbox, Secret, Welcome};
+use wire::{Inbox, Welcome};
 
 /// A connection to the process of one seat.
 #[derive(Debug)]
@@ -74,12 +74,6 @@ pub(super) fn connect_to(path: &Path, kind: SockType, owner: u32) -> Result<Owne
 
 fn is_trusted(maker: u32, owner: u32) -> bool {
     maker == owner || maker == ROOT
-}
-
-/// Compares without telling by its time where two secrets differ.
-pub(super) fn is_equal(one: &Secret, other: &Secret) -> bool {
-    let difference = one.iter().zip(other).fold(0, |sum, (a, b)| sum | (a ^ b));
-    std::hint::black_box(difference) == 0
 }
 
 impl Connection {

@@ -29,7 +29,12 @@ pub(in crate::front) struct Inquiry<'a> {
 }
 
 /// Has a worker of the group answer. Whatever stands in the way is logged.
-pub(in crate::front) fn ask(request: Request<'_>, group: &Group, inquiry: &Inquiry<'_>) -> Answer {
+pub(in crate::front) fn ask(
+    request: Request<'_>,
+    asker: &mut dyn Asker,
+    group: &Group,
+    inquiry: &Inquiry<'_>,
+) -> Answer {
     let name = group.terms.name.escape_ascii();
     let (script, function) = (inquiry.script.escape_ascii(), inquiry.subject.functions()[0]);
     if group.terms.is_service {
@@ -42,7 +47,7 @@ pub(in crate::front) fn ask(request: Request<'_>, group: &Group, inquiry: &Inqui
         log_line!(request, Error, owner.code(); "script is not to be run by daemon process '{name}': {fault}; what it was asked has no answer");
         return Answer::Failed;
     }
-    let mut client = Questioner { request, script: inquiry.script, answer: None };
+    let mut client = Questioner { request, asker, script: inquiry.script, answer: None };
     let limit = Some(inquiry.time_limit).filter(|limit| !limit.is_zero());
     let order = Order {
         application_group: inquiry.application_group,
@@ -80,6 +85,7 @@ pub(in crate::front) fn ask(request: Request<'_>, group: &Group, inquiry: &Inqui
 /// httpd's request as far as a question needs it.
 struct Questioner<'r> {
     request: Request<'r>,
+    asker: &'r mut dyn Asker,
     script: &'r [u8],
     answer: Option<Answer>,
 }
@@ -122,7 +128,7 @@ impl Client for Questioner<'_> {
     }
 
     fn variable(&mut self, name: &[u8]) -> Option<Vec<u8>> {
-        self.request.tls_variables().variable(name)
+        self.asker.variable(name)
     }
 
     fn answer(&mut self, answer: Answer) {

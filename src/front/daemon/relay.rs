@@ -124,7 +124,8 @@ impl<'a> Relay<'a> {
             watch,
             message,
             conversation,
-            outbox: Outbox::default(),
+            // A question may have a password in it.
+            outbox: if message.is_question { Outbox::secret() } else { Outbox::default() },
             flushing,
             early_sent: 0,
             is_unsent: false,
@@ -145,10 +146,6 @@ impl<'a> Relay<'a> {
         let result = self.carry();
         if result.is_err() {
             self.flush_rest();
-        }
-        if self.message.is_question {
-            // What did not go out has a password in it, and is of no use to anybody.
-            self.outbox.wipe();
         }
         result
     }

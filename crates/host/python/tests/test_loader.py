@@ -1,5 +1,6 @@
 """Script files as modules."""
 
+import copy
 import os
 import re
 import sys
@@ -270,6 +271,11 @@ def test_a_loaded_script_that_vanishes_is_not_found(script, load):
 def test_a_handler_script_that_is_missing_is_an_error_of_the_server(host, script, load):
     assert load(resource="/srv/page") == 500
     failure_of(host, "WSGI0105")
+
+
+def test_an_equal_set_of_codes_answers_alike(script, scripts):
+    codes = copy.copy(loader.REQUEST_CODES)
+    assert scripts._load(script.path, script.mtime_us, True, script.path, codes) == 404
 
 
 def test_a_loaded_handler_script_that_vanishes_goes_on(host, script, load):

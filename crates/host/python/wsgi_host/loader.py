@@ -26,9 +26,11 @@ PATIENCE_S = 30
 
 
 class Codes:
-    """What a failure is logged as: log codes, what happens next, and whether an earlier version may stand in."""
+    """What a failure is logged as: log codes, what happens next, whether an earlier version may stand in, and whether a
+    script that is missing is what the URL names.
+    """
 
-    def __init__(self, unreadable, raised, exited, consequence, forbidden=None, keeps_old=True):
+    def __init__(self, unreadable, raised, exited, consequence, forbidden=None, keeps_old=True, is_named=False):
         """`forbidden` is what happens next where the file is not to be run, if that is another thing."""
         self.unreadable = unreadable
         self.raised = raised
@@ -36,9 +38,10 @@ class Codes:
         self.consequence = consequence
         self.forbidden = forbidden or consequence
         self.keeps_old = keeps_old
+        self.is_named = is_named
 
 
-REQUEST_CODES = Codes("WSGI0105", "WSGI0109", "WSGI0107", "answering 500", "answering 403")
+REQUEST_CODES = Codes("WSGI0105", "WSGI0109", "WSGI0107", "answering 500", "answering 403", is_named=True)
 # Of a handler script httpd does not look whether it is there, nor is it what the URL names.
 HANDLER_CODES = Codes("WSGI0105", "WSGI0109", "WSGI0107", "answering 500", "answering 403")
 # Who is let in is not for a version to say that its author has replaced.
@@ -244,7 +247,7 @@ class Script:
         """Logs and remembers a failed attempt; the module before, if any, or a status."""
         is_missing = isinstance(failure, (FileNotFoundError, NotADirectoryError)) and not os.path.exists(self._path)
         # Only a script that the URL names can be answered with 404; any other is an ordinary failure.
-        if is_missing and codes is REQUEST_CODES:
+        if is_missing and codes.is_named:
             text = f"{self._path} has vanished before it could be loaded; answering 404"
             self._reporter.text("WSGI0135", text, log.ERROR)
             return NOT_FOUND

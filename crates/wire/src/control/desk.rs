@@ -3,7 +3,7 @@
 use super::field::Field;
 use super::record::{fields, messages};
 use super::{ControlError, Text};
-use crate::frame::Secret;
+use crate::secret::Secret;
 use crate::{Error, Settings, SettingsWriter};
 
 fields! {

@@ -3,7 +3,7 @@
 use gateway::Level;
 
 use super::ControlError;
-use crate::frame::Secret;
+use crate::secret::Secret;
 use crate::{Settings, SettingsWriter};
 
 /// A value that a field may have.

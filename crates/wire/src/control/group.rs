@@ -5,7 +5,7 @@ use gateway::Level;
 use super::field::Field;
 use super::record::fields;
 use super::{ControlError, Preload, Text};
-use crate::frame::Secret;
+use crate::secret::Secret;
 use crate::{Settings, SettingsWriter};
 
 fields! {

@@ -3,6 +3,7 @@
 use super::{Frame, PIECE_LIMIT};
 use crate::Error;
 use crate::block::{HEADER, Kind, LIMIT, VERSION};
+use crate::secret::wipe;
 
 /// What has been received of a connection and not been read as frames yet.
 #[derive(Debug, Default)]
@@ -127,13 +128,6 @@ impl Inbox {
         let length = self.length().ok().flatten().unwrap_or(0);
         length.saturating_sub(held).min(held.max(FRAME_LIMIT))
     }
-}
-
-/// Overwrites bytes that nobody is to find.
-fn wipe(bytes: &mut [u8]) {
-    bytes.fill(0);
-    // Memory that is never looked at again might not be written otherwise.
-    std::hint::black_box(bytes);
 }
 
 #[cfg(test)]

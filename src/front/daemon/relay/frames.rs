@@ -3,11 +3,10 @@
 use std::time::Instant;
 
 use gateway::{Flow, Outcome, WriteError};
-use wire::{Frame, Welcome, parse_answer};
+use wire::{Frame, Welcome, parse_answer, secret};
 
 use super::{Closing, Relay};
 use crate::front::daemon::client::HeadError;
-use crate::front::daemon::connection::is_equal;
 use crate::front::daemon::conversation::{Breach, Step};
 use crate::front::daemon::failure::Failure;
 
@@ -88,7 +87,7 @@ impl Relay<'_> {
     }
 
     fn check(&mut self, welcome: Welcome) -> Result<(), Failure> {
-        if !is_equal(&welcome.secret, &self.terms.reply) {
+        if !secret::is_equal(&welcome.secret, &self.terms.reply) {
             return Err(Failure::Impostor(format!(
                 "whoever answers as process {} does not know the group's secret",
                 welcome.pid

@@ -44,7 +44,7 @@ pub(in crate::python) fn adopt() -> Result<(), String> {
     let python_signals = Wakeup::new().map_err(|error| error.to_string())?;
     let public = public_settings(&parsed, &python_signals)?;
     let server_board = limits.has_server_board.then(|| take(descriptor::SERVER)).transpose()?;
-    wipe(&mut block);
+    wire::secret::wipe(&mut block);
     let scoreboard = Scoreboard::map_first(scoreboard?, own.seat.saturating_add(1))
         .map_err(|error| format!("no scoreboard: {error}"))?;
     let seat = OwnSeat::new(scoreboard, own.seat, own.incarnation, own.generation).ok_or("no such seat")?;
@@ -184,11 +184,4 @@ fn public_settings(settings: &Settings<'_>, python_signals: &Wakeup) -> Result<V
     writer.set(b"signal_descriptor", python_signals.descriptor().to_string().as_bytes());
     writer.finish().map_err(|error| error.to_string())?;
     Ok(block)
-}
-
-/// Overwrites what was secret.
-fn wipe(block: &mut [u8]) {
-    block.fill(0);
-    // Memory that is never looked at again might not be written otherwise.
-    std::hint::black_box(block);
 }

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 use nix::sys::socket::{SockFlag, accept4, getsockopt, sockopt::PeerCredentials};
 use wire::frame::NO_CELL;
-use wire::{Frame, Hello, Inbox, Secret, Welcome};
+use wire::{Frame, Hello, Inbox, Welcome, secret};
 
 use super::channel::log;
 use super::limits::Slot;
@@ -157,8 +157,7 @@ pub(super) fn serve(worker: &'static Worker, slot: &'static Slot, mark: u64, has
             Next::Question => {
                 let is_kept = question::answer(worker, slot, &mut connection, has_left, head);
                 // It may have a password in it.
-                head.fill(0);
-                std::hint::black_box(&mut *head);
+                secret::wipe(head);
                 if !is_kept {
                     break;
                 }
@@ -241,7 +240,7 @@ fn receive(connection: &mut Connection) -> io::Result<Option<usize>> {
 
 /// Checks the peer's secret and shows the worker's, before any request of the connection is begun.
 fn greet(worker: &Worker, connection: &mut Connection, hello: Hello) -> bool {
-    if !is_same(&hello.secret, &worker.own.secret) {
+    if !secret::is_equal(&hello.secret, &worker.own.secret) {
         warn_now_and_then("WSGI0344: a connection does not know the group's secret; closing it");
         return false;
     }
@@ -258,12 +257,6 @@ fn greet(worker: &Worker, connection: &mut Connection, hello: Hello) -> bool {
     // Now, and not with the first answer: until the child knows the cell it takes no request for begun, and
     // sends it again if this process dies.
     connection.outbox.write(&connection.stream, &[&welcome], &mut || false).is_ok()
-}
-
-/// Takes as long whatever differs.
-fn is_same(one: &Secret, other: &Secret) -> bool {
-    let difference = one.iter().zip(other).fold(0, |difference, (one, other)| difference | (one ^ other));
-    std::hint::black_box(difference) == 0
 }
 
 /// A peer that is httpd has said what cannot be: another build, or a defect.

@@ -7,7 +7,7 @@ use wire::{Frame, Question, RequestHead};
 
 use super::connections::{Connection, log_fault};
 use super::limits::Slot;
-use super::request::{Arrived, ConnectionLog, Ends, admit, answer_unbegun, below, relocate};
+use super::request::{Arrived, ConnectionLog, Ends, admit, answer_unbegun, below, path_of, relocate};
 use super::state::{Worker, epoch_us};
 use crate::daemon::{ConnectionAsker, Intake};
 use crate::python::ask::{ask, written};
@@ -62,7 +62,7 @@ pub(super) fn answer(
         resource: script,
         asked: Some(function),
         at_us,
-        about: &[function.as_bytes(), b"() for ", method, b" ", uri],
+        about: &[function.as_bytes(), b"() for ", method, b" ", path_of(uri)],
     };
     let begun = match admit(worker, slot, *cell, &intake, &arrived, &Ends { stream, outbox, log: &log }) {
         Ok(begun) => begun,

@@ -67,7 +67,7 @@ pub(super) fn serve(
         resource: order.file,
         asked: None,
         at_us: daemon_start_us,
-        about: &[b"request ", order.method, b" ", order.uri],
+        about: &[b"request ", order.method, b" ", path_of(order.uri)],
     };
     let begun = match admit(worker, slot, *cell, &intake, &arrived, &Ends { stream, outbox, log: &request_log }) {
         Ok(begun) => begun,
@@ -108,8 +108,13 @@ pub(super) struct Arrived<'a> {
     pub(super) asked: Option<&'a str>,
     /// When it came, µs since 1970.
     pub(super) at_us: u64,
-    /// What it is, for the log, in parts.
+    /// What it is, for the log, in parts; see [`path_of`].
     pub(super) about: &'a [&'a [u8]],
+}
+
+/// What the log may say of a URI: a query may have a secret in it.
+pub(super) fn path_of(uri: &[u8]) -> &[u8] {
+    uri.split(|byte| *byte == b'?').next().unwrap_or(uri)
 }
 
 /// Where one ends that is not begun.
