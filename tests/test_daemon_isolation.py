@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import http1
+from harness import http1, installation, wire
 from harness.checklist import line, ours
 from harness.condition import wait_until
 from harness.door import daemon
 from harness.messages import BROKEN, DIED
 from harness.process import targets_of_descriptors
 from harness.puppet import Puppet
+from test_daemon_pythons import fake
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give workers another user, and read their memory")
 
@@ -51,6 +52,28 @@ def test_no_descriptor_of_httpds_is_open_below_it(new_daemon, which):
     assert {name for name in shared if not name.startswith(("/dev/", "anon_inode:", "/memfd:wsgi"))} <= {
         str(site.log.path)
     }
+
+
+# What another process of its user can do while an interpreter starts, done by the one that is started.
+SLOW = """#!/bin/sh
+for file in /proc/$$/fd/*; do
+    if [ -f "$file" ]; then cat "$file" > {copies}/$(basename "$file").$$; fi
+done
+exec {python} "$@"
+"""
+
+
+@ours
+def test_while_a_worker_starts_its_secrets_are_in_no_file_that_it_has_open(new_httpd, tmp_path_factory):
+    copies = tmp_path_factory.mktemp("copies")
+    copies.chmod(0o777)
+    source = SLOW.format(copies=copies, python=installation.base_python())
+    python = fake(tmp_path_factory.mktemp("slow"), source)
+    site = new_httpd("", daemon(f"python={python}")).start()
+    assert site.script(HELLO).get().body == b"hello"
+    settings = [wire.parse_settings(data) for path in copies.iterdir() if b"incarnation" in (data := path.read_bytes())]
+    assert settings
+    assert not any({"secret", "reply"} & names.keys() for names in settings)
 
 
 @ours

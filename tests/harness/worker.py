@@ -88,12 +88,11 @@ class Worker:
             "seat": 0,
             "incarnation": 7,
             "generation": 1,
-            "secret": SECRET,
-            "reply": REPLY,
             "peer_uid": os.getuid() if peer_uid is None else peer_uid,
             "preload": [b"1\0" + os.fsencode(script) for script in preload],
             **options,
         }
+        self.tell("secrets", secret=SECRET, reply=REPLY)
         self.process = self._spawn(python, theirs, listener, wire.settings(block))
         theirs.close()
         listener.close()

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStringExt;
 use nix::fcntl::OFlag;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::pipe2;
-use wire::control::{Group, Own, Text};
+use wire::control::{Group, Own, Secrets, Text, ToWorker};
 use wire::{Channel, Settings, SettingsWriter};
 
 use crate::environment;
@@ -56,6 +56,7 @@ pub(crate) fn launch(launch: &Launch<'_>) -> io::Result<Launched> {
     let settings = settings_file(launch)?;
     let (channel, theirs) = Channel::pair()?;
     set_nonblocking(&channel)?;
+    channel.send(&secrets(launch.group)?, &[])?;
     let (output, print) = pipe2(OFlag::O_CLOEXEC)?;
     set_nonblocking(&output)?;
     let group = launch.group;
@@ -109,7 +110,15 @@ fn text(bytes: &Text) -> io::Result<CString> {
     CString::new(&bytes[..]).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a setting has a NUL"))
 }
 
-/// A file without a name, since it holds the group's secrets.
+/// What the settings do not hold: while the interpreter starts, other processes of its user can open its files, but no
+/// socket.
+fn secrets(group: &Group) -> io::Result<Vec<u8>> {
+    let mut message = Vec::new();
+    let secrets = ToWorker::Secrets(Secrets { secret: group.secret, reply: group.reply });
+    secrets.write(&mut message).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
+    Ok(message)
+}
+
 fn settings_file(launch: &Launch<'_>) -> io::Result<File> {
     let mut block = Vec::new();
     let mut writer = SettingsWriter::begin(&mut block);

@@ -49,8 +49,6 @@ impl Terms {
             generation,
             pool_group: name.cloned(),
             preload: preload(&self.group, name),
-            secret: self.group.secret,
-            reply: self.group.reply,
             peer_uid: self.site.httpd_uid,
         }
     }

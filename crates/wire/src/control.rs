@@ -19,7 +19,9 @@ pub use field::{Preload, Text};
 pub use group::Group;
 pub use sockets::{desk_socket, remove_sockets, seat_socket};
 pub use supervisor::{Begin, Commit, FromSupervisor, Settled, ToSupervisor};
-pub use worker::{Drain, FromWorker, Line, Own, Ready, Reload, Retire, Started, Stop, Stopping, ToWorker, Worker};
+pub use worker::{
+    Drain, FromWorker, Line, Own, Ready, Reload, Retire, Secrets, Started, Stop, Stopping, ToWorker, Worker,
+};
 
 /// The descriptors that a worker is started with.
 pub mod descriptor {

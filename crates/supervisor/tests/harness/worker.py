@@ -70,6 +70,10 @@ settings = parse(os.fdopen(SETTINGS, "rb").read())
 own = dict(settings)
 behaviour = own.get("fake", b"").decode().split()
 channel = socket.socket(fileno=CHANNEL)
+# The first message is there already; what it says is nowhere else.
+secrets = dict(parse(channel.recv(1 << 20)))
+if secrets["message"] != b"secrets" or len(secrets["secret"]) != 32 or {"secret", "reply"} & own.keys():
+    os._exit(5)
 listener = socket.socket(fileno=LISTENER)
 board = mmap.mmap(SCOREBOARD, 0)
 os.close(SCOREBOARD)

@@ -123,16 +123,7 @@ fn worker() -> Worker {
 }
 
 fn own() -> Own {
-    Own {
-        seat: 0,
-        incarnation: 1,
-        generation: 2,
-        pool_group: Some(text(b"")),
-        preload: preload(),
-        secret: *b"0123456789abcdef0123456789ab\0\xff\r\n",
-        reply: [1; 32],
-        peer_uid: 33,
-    }
+    Own { seat: 0, incarnation: 1, generation: 2, pool_group: Some(text(b"")), preload: preload(), peer_uid: 33 }
 }
 
 macro_rules! assert_there_and_back {
@@ -186,6 +177,7 @@ fn every_message_is_read_as_it_was_written() {
         ToDesk::Ask(Ask { secret: [10; 32], application_group: odd(), is_open: true }) => b"ask",
         FromDesk::Pool(Pool { first: 4, count: u32::MAX }) => b"pool",
         FromDesk::NoPool(NoPool { reason: odd() }) => b"no pool",
+        ToWorker::Secrets(Secrets { secret: *b"0123456789abcdef0123456789ab\0\xff\r\n", reply: [1; 32] }) => b"secrets",
         ToWorker::Drain(Drain { reason: odd(), limit: 0 }) => b"drain",
         ToWorker::Stop(Stop { reason: text(b"") }) => b"stop",
         FromWorker::Started(Started {}) => b"started",

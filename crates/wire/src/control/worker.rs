@@ -26,9 +26,22 @@ fields! {
     }
 }
 
+fields! {
+    /// What the two sides of a connection show each other. It is in a worker's channel before the worker is there, and
+    /// not in its settings: until the interpreter runs our code, others of its user could open these.
+    pub struct Secrets {
+        /// The secret that httpd's children show.
+        secret: Secret,
+        /// The secret that the worker shows.
+        reply: Secret,
+    }
+}
+
 messages! {
     /// From the supervisor to a worker.
     pub enum ToWorker {
+        /// First of all, and never again.
+        Secrets(Secrets) = b"secrets",
         /// Gently.
         Drain(Drain) = b"drain",
         /// Now.
@@ -170,10 +183,6 @@ fields! {
         pool_group: Option<Text>,
         /// Scripts to load at start.
         preload: Vec<Preload>,
-        /// The secret that httpd's children show.
-        secret: Secret,
-        /// The secret that the worker shows.
-        reply: Secret,
         /// User ids from which connections are taken: that of httpd's children, and root.
         peer_uid: u32,
     }

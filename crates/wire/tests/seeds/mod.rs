@@ -5,7 +5,7 @@ use gateway::proxy::ProxyHeader;
 use gateway::{Answer, Flow, Key, Level, Outcome, ReadError, Route, Subject, WriteError};
 use wire::control::{
     Ask, Begin, Commit, Drain, FromDesk, FromSupervisor, FromWorker, Group, Line, NoPool, Own, Pool, Preload, Ready,
-    Reload, Retire, Settled, Started, Stop, Stopping, Text, ToDesk, ToSupervisor, ToWorker, Worker,
+    Reload, Retire, Secrets, Settled, Started, Stop, Stopping, Text, ToDesk, ToSupervisor, ToWorker, Worker,
 };
 use wire::frame::{NO_CELL, Refusal};
 use wire::{
@@ -173,6 +173,7 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
         ToDesk::Ask(Ask { secret: SECRET, application_group: text("www.example.org|/"), is_open: true }),
         FromDesk::Pool(Pool { first: 2, count: 4 }),
         FromDesk::NoPool(NoPool { reason: text("too many") }),
+        ToWorker::Secrets(Secrets { secret: SECRET, reply: SECRET }),
         ToWorker::Drain(Drain { reason: text("reload"), limit: 15 }),
         ToWorker::Stop(Stop { reason: text("httpd ends") }),
         FromWorker::Started(Started {}),
@@ -265,17 +266,7 @@ pub(crate) fn worker_settings() -> Vec<u8> {
         log_level: Level::Info,
     }
     .put(&mut writer);
-    Own {
-        seat: 3,
-        incarnation: 1,
-        generation: 1,
-        pool_group: None,
-        preload: preload(),
-        secret: SECRET,
-        reply: SECRET,
-        peer_uid: 33,
-    }
-    .put(&mut writer);
+    Own { seat: 3, incarnation: 1, generation: 1, pool_group: None, preload: preload(), peer_uid: 33 }.put(&mut writer);
     assert_eq!(writer.finish(), Ok(()));
     block
 }

@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Instant;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags};
-use wire::control::{self, FromWorker, Ready, descriptor};
-use wire::{Scoreboard, SeatState, Settings, SettingsWriter, read_server_board};
+use wire::control::{self, FromWorker, Ready, Secrets, ToWorker, descriptor};
+use wire::{Scoreboard, SeatState, Settings, SettingsWriter, read_server_board, secret};
 
 use super::channel::{Channel, ProcessLog, set_nonblocking};
 use super::connections::Connections;
@@ -24,7 +24,7 @@ use crate::python::process::{self, Home};
 use crate::python::reporter;
 
 /// Settings that are the worker's own and never reach Python.
-const HIDDEN: [&[u8]; 3] = [b"secret", b"reply", b"preload"];
+const HIDDEN: [&[u8]; 1] = [b"preload"];
 
 /// Takes the descriptors that the process was started with, and becomes a worker. Called once, on the main thread.
 ///
@@ -36,7 +36,9 @@ pub(in crate::python) fn adopt() -> Result<(), String> {
     set_dumpable(false);
     let [channel, listener, scoreboard, settings] =
         [descriptor::CHANNEL, descriptor::LISTENER, descriptor::SCOREBOARD, descriptor::SETTINGS].map(take);
-    let mut block = read(settings?)?;
+    let channel = wire::Channel::over(channel?);
+    let secrets = secrets(&channel)?;
+    let block = read(settings?)?;
     let parsed = Settings::parse(&block).map_err(|error| format!("malformed settings: {error}"))?;
     let limits = control::Worker::take(&parsed).map_err(|error| error.to_string())?;
     let own = control::Own::take(&parsed).map_err(|error| error.to_string())?;
@@ -44,7 +46,6 @@ pub(in crate::python) fn adopt() -> Result<(), String> {
     let python_signals = Wakeup::new().map_err(|error| error.to_string())?;
     let public = public_settings(&parsed, &python_signals)?;
     let server_board = limits.has_server_board.then(|| take(descriptor::SERVER)).transpose()?;
-    wire::secret::wipe(&mut block);
     let scoreboard = Scoreboard::map_first(scoreboard?, own.seat.saturating_add(1))
         .map_err(|error| format!("no scoreboard: {error}"))?;
     let seat = OwnSeat::new(scoreboard, own.seat, own.incarnation, own.generation).ok_or("no such seat")?;
@@ -60,7 +61,7 @@ pub(in crate::python) fn adopt() -> Result<(), String> {
         server_board,
         crew: Crew::new(),
         slots: (0..limits.threads).map(|_| Slot::default()).collect(),
-        channel: Channel::new(wire::Channel::over(channel?)),
+        channel: Channel::new(channel),
         seat,
         listener,
         epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|error| error.to_string())?,
@@ -76,8 +77,8 @@ pub(in crate::python) fn adopt() -> Result<(), String> {
         is_closed: AtomicBool::new(false),
         own: Own {
             incarnation: own.incarnation,
-            secret: own.secret,
-            reply: own.reply,
+            secret: secrets.secret,
+            reply: secrets.reply,
             peer_uid: own.peer_uid,
             preload: own.preload,
         },
@@ -155,6 +156,23 @@ fn take(raw: RawFd) -> Result<OwnedFd, String> {
             return Err(format!("descriptor {raw} is not open: the process was not started by a supervisor"));
         }
         Ok(OwnedFd::from_raw_fd(raw))
+    }
+}
+
+/// What connections are known by. It is in the channel since before the process was there.
+fn secrets(channel: &wire::Channel) -> Result<Secrets, String> {
+    let mut message = Vec::new();
+    let received = channel.receive(&mut message, true);
+    let parsed = match received {
+        Ok(Some(_)) => ToWorker::parse(&message).map_err(|error| error.to_string()),
+        Ok(None) => Err("the supervisor has gone".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    secret::wipe(&mut message);
+    match parsed {
+        Ok(ToWorker::Secrets(secrets)) => Ok(secrets),
+        Ok(_) => Err("no secrets from the supervisor: another message came first".to_owned()),
+        Err(error) => Err(format!("no secrets from the supervisor: {error}")),
     }
 }
 

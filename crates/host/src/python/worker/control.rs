@@ -156,6 +156,9 @@ impl Control {
                     let reason = String::from_utf8_lossy(&drain.reason).into_owned();
                     self.drain(&reason, Some(drain.limit).filter(|limit| *limit > 0));
                 }
+                Some(Heard::Message(ToWorker::Secrets(_))) => {
+                    log(Level::Error, "WSGI0347: the supervisor says what cannot be: other secrets; going on");
+                }
                 Some(Heard::Message(ToWorker::Stop(stop))) => self.stop(&String::from_utf8_lossy(&stop.reason)),
                 Some(Heard::Nonsense(error)) => {
                     log(Level::Error, &format!("WSGI0347: the supervisor says what cannot be: {error}; going on"));
