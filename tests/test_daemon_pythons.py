@@ -12,7 +12,7 @@ from harness.checklist import line, ours
 from harness.condition import wait_until
 from harness.door import daemon
 from harness.puppet import Puppet
-from test_pythons import TOO_OLD, USABLE, version
+from test_pythons import FREE_THREADED, TOO_OLD, USABLE, version
 
 pytestmark = ours
 
@@ -133,6 +133,14 @@ def test_a_python_that_is_too_old_is_said_with_its_version_and_what_is_needed(ne
     # What it prints itself.
     site.log.allow("\\[group other\\] 3\\.9\\.18$|is too old")
     assert_only_it_fails(site, "WSGI0311", str(python), *(["3.10"] if old else []))
+
+
+def test_a_free_threaded_python_is_said(new_httpd, tmp_path_factory):
+    source = FREE_THREADED.format(python=installation.base_python())
+    python = fake(tmp_path_factory.mktemp("free"), source)
+    site = split(new_httpd, f"python={python}")
+    site.log.allow(r"\[group other\] .* is a free-threaded Python")
+    assert_only_it_fails(site, "WSGI0311", "is a free-threaded Python", "have a GIL")
 
 
 # Each with what the log says of it.

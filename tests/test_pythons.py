@@ -142,3 +142,22 @@ def test_a_python_older_than_3_10_is_one_clear_error_and_other_sites_go_on(new_s
     # What it prints is logged for the process group that it is to serve.
     site.log.allow(r"\[group \w+\] (3\.9\.18|/lib/libpython3\.9\.so\.1\.0)$")
     assert_refused(site, str(old or home), "is Python 3.", "3.10 is the oldest")
+
+
+# This Python, as one says it is that was built without a GIL.
+FREE_THREADED = """#!{python}
+import sys, sysconfig
+
+sysconfig.get_config_vars()["Py_GIL_DISABLED"] = 1
+sys.abiflags += "t"
+exec(sys.argv[2])
+"""
+
+
+def test_a_free_threaded_python_is_one_clear_error_and_other_sites_go_on(new_site, home):
+    source = FREE_THREADED.format(python=Path(sys._base_executable).resolve())
+    (home / "bin" / "python").write_text(source)
+    (home / "bin" / "python").chmod(0o755)
+    site = new_site(python_home=home).start()
+    site.log.allow(r"\[group \w+\] .* is a free-threaded Python")
+    assert_refused(site, str(home), "is a free-threaded Python")

@@ -14,7 +14,7 @@ use crate::apache::{PythonFiles, ask_as_server_user};
 /// How long an interpreter may take to say what it is.
 const ASK_LIMIT: Duration = Duration::from_secs(20);
 
-/// What an interpreter prints of itself: its version, and the file of its shared library or nothing.
+/// What an interpreter prints of itself: its version, the file of its shared library or nothing, and whether it has a GIL.
 ///
 /// The library is sought only where the interpreter's own build put it, or where its installation lies
 /// now: one of the same version elsewhere may be built in another way. The interpreter looks itself, as
@@ -29,6 +29,7 @@ places += [os.path.join(sys.base_prefix, place) for place in ('lib', 'lib64')]
 files = [os.path.join(place, name) for place in places]
 print('%d.%d.%d' % sys.version_info[:3])
 print(next((file for file in files if os.path.isfile(file) and os.access(file, os.R_OK)), ''))
+print('free-threaded' if config('Py_GIL_DISABLED') else 'with a GIL')
 ";
 
 /// A Python that runs, as it described itself.
@@ -54,7 +55,8 @@ impl Installation {
     /// Runs the interpreter of `home`, as the server's user, and asks it what it is.
     ///
     /// # Errors
-    /// A sentence for the log: the home has no interpreter, or it does not run, is none, or is too old.
+    /// A sentence for the log: the home has no interpreter, or it does not run, is none, is too old, or has no
+    /// GIL.
     pub(super) fn find(home: Home<'_>) -> Result<Installation, String> {
         let executable = executable(home)?;
         let shown = executable.display();
@@ -72,6 +74,9 @@ impl Installation {
         };
         let version = String::from_utf8_lossy(version).into_owned();
         check_version(&shown.to_string(), &version)?;
+        if lines.next() == Some(b"free-threaded") {
+            return Err(format!("{shown} is a free-threaded Python; mod_wsgi_rs runs those that have a GIL"));
+        }
         let library = (!library.is_empty()).then(|| library.to_vec());
         Ok(Installation { version, executable, library })
     }

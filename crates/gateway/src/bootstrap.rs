@@ -26,6 +26,8 @@ pub fn text(host_directory: &[u8], module: &str, call: &str) -> String {
         "import sys\n\
          if sys.version_info < {OLDEST:?}: sys.exit('%s is Python %d.%d, which is too old: mod_wsgi_rs needs {}.{} or later' \
          % ((sys.executable,) + sys.version_info[:2]))\n\
+         if 't' in getattr(sys, 'abiflags', ''): sys.exit('%s is a free-threaded Python: mod_wsgi_rs runs those that have a GIL' \
+         % sys.executable)\n\
          if sys.path[:1] == ['']: del sys.path[0]\n\
          sys.path.insert(0, bytes.fromhex('{hex}').decode(sys.getfilesystemencoding(), 'surrogateescape'))\n\
          try:\n    from wsgi_host import {module}\n\
