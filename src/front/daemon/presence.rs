@@ -74,9 +74,13 @@ impl Presence {
         is_sound
     }
 
-    /// Forgets a pool that turned out to be another's.
+    /// Forgets a pool that turned out to be another's, or to have nobody who serves: it may have other seats by now, and
+    /// nobody would come upon its connections again.
     pub(super) fn forget(&self, application_group: &[u8]) {
-        self.pools.write().unwrap_or_else(PoisonError::into_inner).remove(application_group);
+        let forgotten = self.pools.write().unwrap_or_else(PoisonError::into_inner).remove(application_group);
+        if let Some(pool) = forgotten {
+            (pool.first..pool.first.saturating_add(pool.count)).for_each(|seat| self.close_idle(seat));
+        }
     }
 
     pub(super) fn seat(&self, number: u32) -> Option<&Seat> {
@@ -142,7 +146,7 @@ impl Presence {
         }
     }
 
-    /// Closes the idle connections of a seat, one of which was found closed by the worker.
+    /// Closes the idle connections of a seat.
     pub(super) fn close_idle(&self, seat: u32) {
         let Some(place) = self.places.get(seat) else { return };
         let closed = std::mem::take(&mut *place.idle.lock().unwrap_or_else(PoisonError::into_inner));

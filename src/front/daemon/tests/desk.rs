@@ -75,6 +75,37 @@ fn the_desk_is_asked_again_where_a_pool_has_no_processes_any_more() {
 }
 
 #[test]
+fn connections_to_seats_that_a_pool_has_left_are_closed() {
+    let site = Site::new(|_| {});
+    assert!(site.group.presence().learn(b"", &Pool { first: 0, count: 2 }));
+    let old = site.seat(0, SeatState::Serving, 1);
+    let mut peer = thread::scope(|scope| {
+        let serving = scope.spawn(|| {
+            let mut peer = old.accept();
+            peer.takes_request();
+            peer.answer(b"ok");
+            peer
+        });
+        completes(site.get(&mut client().0));
+        serving.join().expect("served")
+    });
+    assert!(!peer.is_closed(), "kept for the next request");
+    site.board.seat(0).expect("there").set_state(SeatState::Empty);
+    let desk = answer_question(&site, FromDesk::Pool(Pool { first: 2, count: 2 }));
+    let new = site.seat(3, SeatState::Serving, 1);
+    thread::scope(|scope| {
+        scope.spawn(desk);
+        scope.spawn(|| {
+            let mut peer = new.accept();
+            peer.takes_request();
+            peer.answer(b"ok");
+        });
+        completes(site.get(&mut client().0));
+    });
+    assert!(peer.is_closed());
+}
+
+#[test]
 fn a_group_without_a_pool_says_why() {
     let site = Site::new(|_| {});
     let desk = answer_question(&site, FromDesk::NoPool(NoPool { reason: Text::from("too many") }));

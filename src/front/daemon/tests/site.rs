@@ -142,6 +142,11 @@ impl Conversant {
         look(self.inbox.next_frame().expect("sound").expect("whole"))
     }
 
+    pub(super) fn is_closed(&mut self) -> bool {
+        self.socket.set_nonblocking(true).expect("a socket");
+        matches!(self.socket.read(&mut [0]), Ok(0))
+    }
+
     pub(super) fn send(&mut self, frames: &[Frame<'_>]) {
         let mut buf = Vec::new();
         frames.iter().for_each(|frame| frame.put(&mut buf));
