@@ -104,7 +104,7 @@ fn begin(settings: &Settings<'_>, path: &[u8]) -> std::io::Result<()> {
     let reporter = REPORTER.get_or_init(|| reporter);
     reporter.tell_start();
     std::thread::Builder::new().name("wsgi-telemetry".to_owned()).spawn(move || {
-        block_signals();
+        super::worker::block_all();
         while !reporter.has_stopped.load(Ordering::SeqCst) {
             std::thread::sleep(reporter.interval);
             reporter.report();
@@ -294,16 +294,6 @@ fn python_version() -> Vec<u8> {
     // SAFETY: Py_GetVersion gives a static string, and may be called at any time (Python/C API, "Process-wide parameters").
     let text = unsafe { CStr::from_ptr(ffi::Py_GetVersion()) };
     text.to_bytes().split(|byte| *byte == b' ').next().unwrap_or_default().to_vec()
-}
-
-/// Keeps signals from the calling thread: they are for the process's own.
-fn block_signals() {
-    // SAFETY: the set is filled before it is used.
-    unsafe {
-        let mut all: libc::sigset_t = std::mem::zeroed();
-        libc::sigfillset(&mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &all, std::ptr::null_mut());
-    }
 }
 
 /// Numbers of fields (docs/telemetry.md). A block of several begins with the one that is named.

@@ -22,6 +22,7 @@ use super::limits::Slot;
 use super::state::Worker;
 use super::{descriptors, question, request};
 use crate::daemon::{Outbox, Stream};
+use crate::python::course::now_us;
 
 /// The listener's mark in the epoll set.
 pub(super) const LISTENER: u64 = 0;
@@ -267,7 +268,7 @@ pub(super) fn log_fault(what: &str) {
 /// At most once a minute, since whoever causes these can cause many.
 fn warn_now_and_then(text: &str) {
     static LAST_S: AtomicU64 = AtomicU64::new(0);
-    let now_s = super::state::epoch_us() / 1_000_000;
+    let now_s = now_us() / 1_000_000;
     let last_s = LAST_S.load(Ordering::Relaxed);
     if now_s.saturating_sub(last_s) >= 60
         && LAST_S.compare_exchange(last_s, now_s, Ordering::Relaxed, Ordering::Relaxed).is_ok()

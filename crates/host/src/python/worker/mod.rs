@@ -24,4 +24,5 @@ mod threads;
 
 pub(super) use begin::{adopt, preload, scripts, serve};
 pub(super) use descriptors::leave_behind;
+pub(super) use signals::block_all;
 pub(super) use state::{end_process, gate, note_python, wait_for_log};

@@ -8,9 +8,10 @@ use wire::{Frame, Question, RequestHead};
 use super::connections::{Connection, log_fault};
 use super::limits::Slot;
 use super::request::{Arrived, ConnectionLog, Ends, admit, answer_unbegun, below, path_of, relocate};
-use super::state::{Worker, epoch_us};
+use super::state::Worker;
 use crate::daemon::{ConnectionAsker, Intake};
 use crate::python::ask::{ask, written};
+use crate::python::course::now_us;
 
 /// Answers a question; whether the connection may have another.
 pub(super) fn answer(
@@ -20,7 +21,7 @@ pub(super) fn answer(
     has_left: bool,
     block: &[u8],
 ) -> bool {
-    let at_us = epoch_us();
+    let at_us = now_us();
     let parsed = Question::parse(block).and_then(|question| Ok((question, RequestHead::parse(question.head)?)));
     let (question, head) = match parsed {
         Ok(parsed) => parsed,

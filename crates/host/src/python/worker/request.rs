@@ -17,8 +17,9 @@ pub(super) use self::log::ConnectionLog;
 use self::verdict::{Verdict, judge};
 use super::connections::{Connection, log_fault};
 use super::limits::Slot;
-use super::state::{Worker, epoch_us};
+use super::state::Worker;
 use crate::daemon::{ConnectionExchange, Intake, Outbox, Stream};
+use crate::python::course::now_us;
 use crate::python::serve::{Arrival, Order, serve_order};
 
 /// Serves a request; whether the connection may have another.
@@ -29,7 +30,7 @@ pub(super) fn serve(
     has_left: bool,
     block: &[u8],
 ) -> bool {
-    let daemon_start_us = epoch_us();
+    let daemon_start_us = now_us();
     let head = match RequestHead::parse(block) {
         Ok(head) => head,
         Err(error) => {

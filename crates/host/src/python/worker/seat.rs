@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use wire::frame::NO_CELL;
 use wire::{CELLS, Scoreboard, Seat, SeatState};
 
-use super::state::epoch_us;
+use crate::python::course::now_us;
 
 /// The seat; the number was checked when the worker started.
 pub(super) struct OwnSeat {
@@ -26,7 +26,7 @@ impl OwnSeat {
         seat.pid.store(std::process::id(), Ordering::Relaxed);
         seat.active.store(0, Ordering::Relaxed);
         seat.begun.store(0, Ordering::Relaxed);
-        let now_us = epoch_us();
+        let now_us = now_us();
         for place in [&seat.started_us, &seat.active_us, &seat.alive_us] {
             place.store(now_us, Ordering::Relaxed);
         }
@@ -71,20 +71,20 @@ impl OwnSeat {
         if let Some(seat) = self.seat() {
             seat.active.fetch_add(1, Ordering::Relaxed);
             seat.begun.fetch_add(1, Ordering::Relaxed);
-            seat.active_us.store(epoch_us(), Ordering::Relaxed);
+            seat.active_us.store(now_us(), Ordering::Relaxed);
         }
     }
 
     pub(super) fn end(&self) {
         if let Some(seat) = self.seat() {
             seat.active.fetch_sub(1, Ordering::Relaxed);
-            seat.active_us.store(epoch_us(), Ordering::Relaxed);
+            seat.active_us.store(now_us(), Ordering::Relaxed);
         }
     }
 
     pub(super) fn note_alive(&self) {
         if let Some(seat) = self.seat() {
-            seat.alive_us.store(epoch_us(), Ordering::Relaxed);
+            seat.alive_us.store(now_us(), Ordering::Relaxed);
         }
     }
 

@@ -146,8 +146,8 @@ fn write(pipe: c_int, byte: u8) {
     }
 }
 
-/// Keeps signals from the calling thread: they are for the one that runs Python's main.
-pub(super) fn block_all() {
+/// Keeps signals from the calling thread: they are for others of the process.
+pub(in crate::python) fn block_all() {
     // SAFETY: the set is filled before it is used.
     unsafe {
         let mut all: libc::sigset_t = std::mem::zeroed();

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use nix::sys::epoll::Epoll;
 use wire::control;
@@ -112,9 +112,4 @@ impl Worker {
     pub(super) fn reported(&self) -> MutexGuard<'_, Option<(Vec<u8>, i64)>> {
         self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// µs since 1970.
-pub(super) fn epoch_us() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(0))
 }
