@@ -114,7 +114,11 @@ connections, is_draining, has_supervisor = [], False, True
 while True:
     ready, _, _ = select.select(([channel] if has_supervisor else []) + connections + ([] if is_draining else [listener]), [], [])
     if channel in ready:
-        block = channel.recv(1 << 20)
+        try:
+            block = channel.recv(1 << 20)
+        except ConnectionResetError:
+            # It was killed before it had read all that was said to it.
+            block = b""
         has_supervisor = bool(block)
         word = dict(parse(block)).get("message", b"stop") if block else b"stop"
         if "stubborn" not in behaviour:
