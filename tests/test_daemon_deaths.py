@@ -12,7 +12,7 @@ from harness.checklist import line, ours, smoke
 from harness.condition import wait_until
 from harness.door import daemon
 from harness.messages import BROKEN, DIED
-from harness.process import adopted, descriptors_of, is_alive
+from harness.process import adopted, descriptors_of, is_alive, sockets_of, unix_sockets
 from harness.puppet import Gated, Puppet
 
 HELLO = """
@@ -157,6 +157,25 @@ def test_after_the_supervisor_was_killed_every_application_group_is_served_again
         wait_until(lambda: site.supervisor() not in (None, old), "another supervisor", timeout=20)  # noqa: B023
         for app in reversed(apps):
             assert app.get().body == b"hello"
+
+
+@ours
+def test_places_that_a_group_has_left_cost_httpds_child_no_descriptors(new_daemon):
+    """A supervisor's successor has its workers elsewhere, and the old places stay empty."""
+    site = new_daemon().start()
+    app = site.script(HELLO)
+    assert app.get().body == b"hello"
+    child = site.child()
+    count = lambda: len(sockets_of(child) & unix_sockets())  # noqa: E731
+    kept = count()
+    site.log.expect("WSGI0390", times=3)
+    for _ in range(3):
+        old = site.supervisor()
+        os.kill(old, signal.SIGKILL)
+        wait_until(lambda: site.supervisor() not in (None, old), "another supervisor", timeout=20)  # noqa: B023
+        assert app.get().body == b"hello"
+        wait_until(lambda: count() == kept, f"{kept} connections to workers again")
+    assert site.child() == child
 
 
 @ours

@@ -100,6 +100,11 @@ def sockets_of(pid):
     return {target for target in targets_of_descriptors(pid).values() if target.startswith("socket:")}
 
 
+def unix_sockets():
+    """All Unix sockets of the machine, by their names in /proc (see proc(5), /proc/net/unix)."""
+    return {f"socket:[{line.split()[6]}]" for line in Path("/proc/net/unix").read_text().splitlines()[1:]}
+
+
 def resident_kib(pid):
     """Resident memory in KiB."""
     return _status_kib(pid, "VmRSS")

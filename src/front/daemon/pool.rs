@@ -69,6 +69,7 @@ impl<'a> Search<'a> {
                     if let Some(connection) = self.presence.take_idle(seat) {
                         return Ok(Found { seat, connection, is_used: true, counted });
                     }
+                    self.presence.close_ended(&pool);
                     if let Some(connection) = self.connect(client, seat)? {
                         return Ok(Found { seat, connection, is_used: false, counted });
                     }
