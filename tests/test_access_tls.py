@@ -3,8 +3,9 @@
 import pytest
 
 from conftest import run
+from harness import installation
 from harness.access import Guarded, answer, location
-from harness.checklist import line, ours_in_daemon
+from harness.checklist import line, ours, ours_in_daemon
 from test_tls import TlsConnection, make_certificate
 
 pytestmark = ours_in_daemon
@@ -19,7 +20,8 @@ def tls(door):
         # Differences between the library mod_ssl was built with and the one it finds are not this test's business.
         "LogLevel ssl:error\n"
         + location("/access", "WSGIAccessScript {puppet} {door}")
-        + location("/kept", "WSGIAccessScript {puppet} {door} cache=60"),
+        # Only this module has the option.
+        + (location("/kept", "WSGIAccessScript {puppet} {door} cache=60") if installation.IS_OURS else ""),
         modules=("ssl", "socache_shmcb"),
     )
     make_certificate(site.root)
@@ -60,6 +62,7 @@ def test_a_variable_that_nobody_knows_is_empty_or_none(tls):
     assert not see(tls, "environ['mod_ssl.var_lookup']('NO_SUCH_VARIABLE')")
 
 
+@ours
 def test_an_answer_for_which_the_connection_was_looked_at_is_not_kept(tls):
     tls.log.begin()
     tls.log.allow("asked$")
