@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from harness import installation
 from harness.checklist import embedded_only, line, ours, ours_in_daemon
 from harness.collector import COLLECTION, REQUESTS, SLOW, SNAPSHOT, STARTED, STOPPED, STOPPING, Collector
 from harness.condition import wait_until
@@ -78,8 +79,10 @@ def test_the_figures_of_each_interval_come_by_themselves(reporting, door):
     assert 0.4 < report[10] < 3 and report[11] == 0.5 and report[12] == 0
     assert report[21] == pytest.approx(report[20] / report[10])
     assert 0 < report[22] <= 1 and report[32] == pytest.approx(report[30] + report[31])
-    # What mod_wsgi says of the most lags behind.
     assert report[40] > 1 << 20 and report[41] > 1 << 20
+    if installation.IS_OURS:
+        # What mod_wsgi says of the most lags behind.
+        assert report[40] <= report[41]
     assert report[50] == 12 and report[51] <= 12
     phases = [0, 1, 2, 3, 4, 5, 6, 7] if door.is_daemon else [0, 3, 4, 5, 6, 7]
     for phase in phases:
